@@ -1,0 +1,1 @@
+//! Runs one test against the genuine Fail2ban and against us, and shows the difference.

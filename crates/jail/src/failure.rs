@@ -1,0 +1,84 @@
+//! What a filter finds (a failure) and what a jail makes of enough of them (a ticket).
+
+use indexmap::IndexMap;
+use portcullis_value::Value;
+
+use crate::{Id, Timestamp};
+
+/// What a filter captured besides the identity: `user`, `fport`, … in the order of capture; keys are the tag's name in
+/// lower case (`<F-USER>` is `user`, `<F-PORT>` is `fport`).
+pub type Data = IndexMap<String, Value>;
+
+/// A log line that counted, in the three parts in which Fail2ban keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MatchedLine {
+    /// What stood before the date.
+    pub before: String,
+    /// The date's text. Empty when the line had none.
+    pub date: String,
+    /// What stood after it.
+    pub after: String,
+}
+
+impl MatchedLine {
+    /// The line as it stood in the log.
+    pub fn line(&self) -> String {
+        format!("{}{}{}", self.before, self.date, self.after)
+    }
+}
+
+/// One failure, found by a filter.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Failure {
+    /// Whom it counts against.
+    pub id: Id,
+    /// The address, when the identity is not the address itself (`<F-ID>` with `<HOST>`).
+    pub ip: Option<Id>,
+    /// When: the log line's time.
+    pub time: Timestamp,
+    /// The lines that led to it.
+    pub matches: Vec<MatchedLine>,
+    /// What else was captured.
+    pub data: Data,
+}
+
+/// Enough failures: somebody to be banned, or banned already.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ticket {
+    /// Whom.
+    pub id: Id,
+    /// The address, when the identity is not the address itself.
+    pub ip: Option<Id>,
+    /// Time of the last failure: the ban begins here.
+    pub time: Timestamp,
+    /// Own ban time in seconds, when it is not the jail's; negative is for ever. The value's type (integer or float) is
+    /// shown to users.
+    pub bantime: Option<Value>,
+    /// Which ban of this offender it is, beginning with 1.
+    pub bancount: u32,
+    /// How many failures led to it. 0 for a ban by hand.
+    pub failures: u32,
+    /// The last lines that led to it.
+    pub matches: Vec<MatchedLine>,
+    /// What the first failure captured.
+    pub data: Data,
+    /// Whether it came from the database.
+    pub restored: bool,
+}
+
+impl Ticket {
+    /// A ticket without failures, as `banip` makes it.
+    pub fn by_hand(id: Id, time: Timestamp) -> Self {
+        Ticket {
+            id,
+            ip: None,
+            time,
+            bantime: None,
+            bancount: 1,
+            failures: 0,
+            matches: Vec::new(),
+            data: Data::new(),
+            restored: false,
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Filters: which lines are failures, and whose.
