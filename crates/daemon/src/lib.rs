@@ -1,1 +1,3 @@
-//! daemon
+//! Threads and the outside world.
+pub mod log;
+pub mod watch;
