@@ -9,8 +9,9 @@ use crate::{Id, Timestamp};
 /// lower case (`<F-USER>` is `user`, `<F-PORT>` is `fport`).
 pub type Data = IndexMap<String, Value>;
 
-/// A log line that counted, in the three parts in which Fail2ban keeps it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A log line that counted, in the three parts in which Fail2ban keeps it. A line that Fail2ban keeps in one piece (not an
+/// offender's first, or given by hand) is all `after`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MatchedLine {
     /// What stood before the date.
     pub before: String,
