@@ -1,6 +1,9 @@
 //! Python's `repr()`.
 
+use std::fmt::Write as _;
+
 use crate::Value;
+use crate::printable::is_printable;
 
 pub(crate) fn repr(value: &Value) -> String {
     match value {
@@ -8,9 +11,9 @@ pub(crate) fn repr(value: &Value) -> String {
         Value::Bool(true) => "True".into(),
         Value::Bool(false) => "False".into(),
         Value::Int(number) => number.to_string(),
-        Value::Float(number) => format!("{number:?}"),
+        Value::Float(number) => repr_float(*number),
         Value::Str(text) => repr_str(text),
-        Value::Bytes(bytes) => format!("b{}", repr_str(&String::from_utf8_lossy(bytes))),
+        Value::Bytes(bytes) => repr_bytes(bytes),
         Value::List(items) => format!("[{}]", joined(items)),
         Value::Tuple(items) if items.len() == 1 => format!("({},)", items[0].repr()),
         Value::Tuple(items) => format!("({})", joined(items)),
@@ -20,10 +23,38 @@ pub(crate) fn repr(value: &Value) -> String {
             let items: Vec<_> = items.iter().map(|(k, v)| format!("{}: {}", k.repr(), v.repr())).collect();
             format!("{{{}}}", items.join(", "))
         }
-        Value::Exception(e) => match e.args.as_slice() {
+        Value::Exception(e) => match e.shown_args() {
             [one] => format!("{}({})", e.name(), one.repr()),
             many => format!("{}({})", e.name(), joined(many)),
         },
+    }
+}
+
+/// The shortest text that reads back as the same number; an exponent of two digits at least below 1e-4 and from 1e16 on.
+fn repr_float(number: f64) -> String {
+    if !number.is_finite() {
+        return if number.is_nan() {
+            "nan".into()
+        } else if number > 0.0 {
+            "inf".into()
+        } else {
+            "-inf".into()
+        };
+    }
+    if number == 0.0 || (1e-4..1e16).contains(&number.abs()) {
+        // Rust prints the same shortest digits, without an exponent in this range.
+        return format!("{number:?}");
+    }
+    let text = format!("{number:e}");
+    match text.split_once('e') {
+        Some((digits, exponent)) => {
+            let (sign, exponent) = match exponent.strip_prefix('-') {
+                Some(exponent) => ('-', exponent),
+                None => ('+', exponent),
+            };
+            format!("{digits}e{sign}{exponent:0>2}")
+        }
+        None => text,
     }
 }
 
@@ -38,18 +69,104 @@ pub fn repr_str(text: &str) -> String {
     out.push(quote);
     for c in text.chars() {
         match c {
-            '\\' => out.push_str("\\\\"),
+            c if c == quote || c == '\\' => out.extend(['\\', c]),
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
-            c if c == quote => {
-                out.push('\\');
-                out.push(c);
+            c if is_printable(c) => out.push(c),
+            c => {
+                let code = u32::from(c);
+                let _ = match code {
+                    0..=0xff => write!(out, "\\x{code:02x}"),
+                    0x10..=0xffff => write!(out, "\\u{code:04x}"),
+                    _ => write!(out, "\\U{code:08x}"),
+                };
             }
-            c if c.is_control() => out.push_str(&format!("\\x{:02x}", c as u32)),
-            c => out.push(c),
         }
     }
     out.push(quote);
     out
+}
+
+fn repr_bytes(bytes: &[u8]) -> String {
+    let quote = if bytes.contains(&b'\'') && !bytes.contains(&b'"') { '"' } else { '\'' };
+    let mut out = String::with_capacity(bytes.len() + 3);
+    out.extend(['b', quote]);
+    for &byte in bytes {
+        match char::from(byte) {
+            c if c == quote || c == '\\' => out.extend(['\\', c]),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c @ ' '..='~' => out.push(c),
+            _ => {
+                let _ = write!(out, "\\x{byte:02x}");
+            }
+        }
+    }
+    out.push(quote);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Exception;
+
+    #[test]
+    fn floats_are_as_short_as_python_s() {
+        for (number, text) in [
+            (5400.0, "5400.0"),
+            (1e16, "1e+16"),
+            (9_999_999_999_999_998.0, "9999999999999998.0"),
+            (1e-5, "1e-05"),
+            (0.0001, "0.0001"),
+            (-1.5e-7, "-1.5e-07"),
+            (1.234e100, "1.234e+100"),
+            (5e-324, "5e-324"),
+            (-0.0, "-0.0"),
+            (f64::NEG_INFINITY, "-inf"),
+            (f64::NAN, "nan"),
+        ] {
+            assert_eq!(Value::Float(number).repr(), text);
+        }
+    }
+
+    #[test]
+    fn text_is_quoted_and_escaped_as_in_python() {
+        for (text, shown) in [
+            ("a'b", "\"a'b\""),
+            ("a\"b", "'a\"b'"),
+            ("a'b\"c", "'a\\'b\"c'"),
+            ("a\nb\tc\\", "'a\\nb\\tc\\\\'"),
+            ("\u{7f}\u{2028}\u{200b}\u{e0001}\u{a0}\0", "'\\x7f\\u2028\\u200b\\U000e0001\\xa0\\x00'"),
+            ("é😀", "'é😀'"),
+        ] {
+            assert_eq!(repr_str(text), shown);
+        }
+    }
+
+    #[test]
+    fn bytes_and_containers_are_shown_as_in_python() {
+        assert_eq!(Value::Bytes(b"a'\xff\n".to_vec()).repr(), "b\"a'\\xff\\n\"");
+        let value = Value::Dict(vec![
+            ("a".into(), Value::Tuple(vec![Value::None])),
+            (Value::Int(1), Value::Set(vec![])),
+        ]);
+        assert_eq!(value.repr(), "{'a': (None,), 1: set()}");
+    }
+
+    #[test]
+    fn exceptions_are_shown_as_in_python() {
+        let missing = Exception::os("FileNotFoundError", 2, "No such file or directory", "/x");
+        assert_eq!(missing.to_string(), "[Errno 2] No such file or directory: '/x'");
+        assert_eq!(Value::Exception(missing).repr(), "FileNotFoundError(2, 'No such file or directory')");
+        assert_eq!(
+            Exception::builtin("KeyError", "Invalid Action name: a").to_string(),
+            "'Invalid Action name: a'"
+        );
+        let class = "json.decoder.JSONDecodeError".to_owned();
+        let json = Exception { class, args: vec!["Expecting value".into(), "[\n x".into(), Value::Int(3)] };
+        assert_eq!(json.to_string(), "Expecting value: line 2 column 2 (char 3)");
+    }
 }
