@@ -83,3 +83,10 @@ impl Ticket {
         }
     }
 }
+
+/// Bytes of text that an attacker had written.
+pub(crate) fn size(lines: &[MatchedLine], data: &Data) -> usize {
+    let lines = lines.iter().map(|line| line.before.len() + line.date.len() + line.after.len());
+    let data = data.iter().map(|(key, value)| key.len() + value.as_str().map_or(8, str::len));
+    lines.sum::<usize>() + data.sum::<usize>()
+}

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use portcullis_value::{Exception, repr_str};
 
 /// The family of an address, as `<family>` prints it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -58,18 +59,40 @@ impl Id {
         Id { text: text.into(), kind: Kind::Text }
     }
 
+    /// Reads an identity as a command gives it (`addignoreip`, `banip`): as [`Id::new`], but an address with a
+    /// nonsensical length is an error.
+    ///
+    /// # Errors
+    /// A `ValueError` with Python's words: `invalid mask '255.0.255.0', no plen representation`,
+    /// `invalid literal for int() with base 10: ''`.
+    pub fn parse(text: &str) -> Result<Self, Exception> {
+        match text.split_once('/') {
+            Some((address, length)) if address.parse::<IpAddr>().is_ok() => Self::network(address, length)
+                .ok_or_else(|| {
+                    let message = if length.contains(['.', ':']) {
+                        format!("invalid mask {}, no plen representation", repr_str(length))
+                    } else {
+                        format!("invalid literal for int() with base 10: {}", repr_str(length))
+                    };
+                    Exception::builtin("ValueError", message)
+                }),
+            _ => Ok(Self::new(text)),
+        }
+    }
+
     fn network(address: &str, length: &str) -> Option<Self> {
         let address: IpAddr = address.parse().ok()?;
-        let bits: u8 = if address.is_ipv4() { 32 } else { 128 };
-        let length = match length.parse::<u8>() {
-            Ok(length) => length,
-            Err(_) => ipnet::ip_mask_to_prefix(length.parse::<IpAddr>().ok()?).ok()?,
+        let bits: i64 = if address.is_ipv4() { 32 } else { 128 };
+        let length = if length.contains(['.', ':']) {
+            i64::from(ipnet::ip_mask_to_prefix(length.parse::<IpAddr>().ok()?).ok()?)
+        } else {
+            python_int(length)?
         };
         // A mask beyond the width is printed as the plain address (Fail2ban 1.0.2 does the same).
-        if length >= bits {
+        if !(0..bits).contains(&length) {
             return Some(Id::from(address));
         }
-        Some(Id::from(IpNet::new(address, length).ok()?))
+        Some(Id::from(IpNet::new(address, length as u8).ok()?))
     }
 
     /// The canonical text: key of tallies and bans, and what is shown.
@@ -85,8 +108,19 @@ impl Id {
         }
     }
 
-    /// The network: of one address, when it is an address.
+    /// The network that the text names: of one address, when it is an address. This is what a ban closes.
+    ///
+    /// A network of length 0 is written as its bare address `0.0.0.0`, and a ban of it closes just that, as in Fail2ban:
+    /// nobody means to ban everybody. [`covers`](Self::covers) tells what it stands for elsewhere.
     pub fn net(&self) -> Option<IpNet> {
+        match self.kind {
+            Kind::Network(net) if net.prefix_len() == 0 => Some(net.network().into()),
+            _ => self.covers(),
+        }
+    }
+
+    /// All addresses that are meant when something is looked for in it (`ignoreip`, `unbanip`): `0.0.0.0/0` is everybody.
+    pub fn covers(&self) -> Option<IpNet> {
         match self.kind {
             Kind::Address(address) => Some(address.into()),
             Kind::Network(net) => Some(net),
@@ -94,7 +128,7 @@ impl Id {
         }
     }
 
-    /// Whether this is a network of more than one address.
+    /// Whether this covers more than one address.
     pub fn is_network(&self) -> bool {
         matches!(self.kind, Kind::Network(_))
     }
@@ -115,9 +149,19 @@ impl From<IpAddr> for Id {
 impl From<IpNet> for Id {
     fn from(net: IpNet) -> Self {
         let net = net.trunc();
-        let text = format!("{}/{}", python_text(net.network()), net.prefix_len());
+        let address = python_text(net.network());
+        let text = if net.prefix_len() == 0 { address } else { format!("{address}/{}", net.prefix_len()) };
         Id { text: text.into(), kind: Kind::Network(net) }
     }
+}
+
+/// Python's `int()` of a text: blanks around it, a sign, and underscores between digits are fine.
+fn python_int(text: &str) -> Option<i64> {
+    let text = text.trim();
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let well_placed =
+        digits.split('_').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
+    if well_placed { text.replace('_', "").parse().ok() } else { None }
 }
 
 /// `inet_ntop`'s text. Rust's differs only in IPv4-compatible addresses (`::1.2.3.4`), where glibc writes dots too.
@@ -153,5 +197,79 @@ impl std::hash::Hash for Id {
 impl std::fmt::Display for Id {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    // Texts and results of Fail2ban 1.0.2.
+    #[test]
+    fn identities_have_fail2bans_canonical_text() {
+        let cases = [
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("[1.2.3.4]", "1.2.3.4"),
+            ("2001:DB8::A", "2001:db8::a"),
+            ("::ffff:1.2.3.4", "1.2.3.4"),
+            ("::1.2.3.4", "::1.2.3.4"),
+            ("64:ff9b::1.2.3.4", "64:ff9b::102:304"),
+            ("1.2.3.4/8", "1.0.0.0/8"),
+            ("1.2.3.4/ 8", "1.0.0.0/8"),
+            ("1.2.3.4/1_6", "1.2.0.0/16"),
+            ("1.2.3.4/+8", "1.0.0.0/8"),
+            ("1.2.3.4/-1", "1.2.3.4"),
+            ("1.2.3.0/33", "1.2.3.0"),
+            ("1.2.3.4/32", "1.2.3.4"),
+            ("::1/129", "::1"),
+            ("1.2.3.4/0", "0.0.0.0"),
+            ("::/0", "::"),
+            ("::/1", "::/1"),
+            ("10.1.0.0/255.255.0.0", "10.1.0.0/16"),
+            ("fe80::/ffff::", "fe80::/16"),
+            ("1.2.3.4/ffff::", "1.2.0.0/16"),
+            ("::ffff:10.9.0.0/112", "::ffff:10.9.0.0/112"),
+            ("999.1.1.1", "999.1.1.1"),
+            ("192.0.2.077", "192.0.2.077"),
+            ("127.1", "127.1"),
+            (" 1.2.3.4", " 1.2.3.4"),
+            ("fe80::1%lo", "fe80::1%lo"),
+            ("user", "user"),
+        ];
+        for (text, canonical) in cases {
+            assert_eq!(Id::new(text).text(), canonical, "{text}");
+            assert_eq!(Id::parse(text).unwrap().text(), canonical, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_nonsensical_length_is_an_error_in_pythons_words() {
+        let error = |text| Id::parse(text).unwrap_err().to_string();
+        assert_eq!(error("1.2.3.4/255.0.255.0"), "invalid mask '255.0.255.0', no plen representation");
+        assert_eq!(error("1.2.3.4/"), "invalid literal for int() with base 10: ''");
+        assert_eq!(error("1.2.3.4/8/9"), "invalid literal for int() with base 10: '8/9'");
+        assert_eq!(error("1.2.3.4/0xff"), "invalid literal for int() with base 10: '0xff'");
+        assert_eq!(Id::new("1.2.3.4/8/9").family(), None);
+    }
+
+    #[test]
+    fn everybody_is_covered_but_never_banned_by_length_zero() {
+        let id = Id::new("0.0.0.0/0");
+        assert_eq!(id.covers().unwrap().prefix_len(), 0);
+        assert_eq!(id.net().unwrap().prefix_len(), 32);
+        assert_eq!(id, Id::new("0.0.0.0"));
+    }
+
+    proptest! {
+        #[test]
+        fn the_canonical_text_names_the_same_identity(text in "[0-9a-f.:/]{0,24}") {
+            let id = Id::new(&text);
+            prop_assume!(id.covers().is_none_or(|net| net.prefix_len() != 0));
+            let again = Id::new(id.text());
+            prop_assert_eq!(again.text(), id.text());
+            prop_assert_eq!(again.net(), id.net());
+        }
     }
 }

@@ -26,8 +26,7 @@ impl Timestamp {
 pub fn local_text(at: Timestamp, zone: &TimeZone) -> String {
     const LAST: &str = "9999-12-31 23:59:59";
     let microseconds = (at.0 * 1e6).round_ties_even();
-    // A comparison that NaN fails.
-    if !(microseconds.abs() < 9.2e18) {
+    if microseconds.is_nan() || microseconds.abs() > 9.2e18 {
         return LAST.to_owned();
     }
     let Ok(at) = jiff::Timestamp::from_microsecond(microseconds as i64) else { return LAST.to_owned() };
@@ -131,8 +130,8 @@ mod tests {
         let floats = [
             (0.5, "0.5s"),
             (6.0, "6.0s"),
-            (24.271156753269747, "24.271156753269747s"),
-            (1200.0014649367868, "20.0m 0.0014649367867605179s"),
+            (24.271_156_753_269_747, "24.271156753269747s"),
+            (1_200.001_464_936_786_8, "20.0m 0.0014649367867605179s"),
             (4800.0, "1h 20m"),
             (1e10, "317y 5w 1d"),
             (3599.7, "1h"),
@@ -148,7 +147,7 @@ mod tests {
     fn local_times_are_cut_to_the_second_and_end_with_the_calendar() {
         let text = |at| local_text(Timestamp(at), &TimeZone::UTC);
         assert_eq!(text(1.999), "1970-01-01 00:00:01");
-        assert_eq!(text(1.9999999), "1970-01-01 00:00:02");
+        assert_eq!(text(1.999_999_9), "1970-01-01 00:00:02");
         assert_eq!(text(-0.5), "1969-12-31 23:59:59");
         assert_eq!(text(253_402_300_799.0), "9999-12-31 23:59:59");
         assert_eq!(text(1e12), "9999-12-31 23:59:59");

@@ -56,10 +56,9 @@ impl Known {
     /// [`Tally::failed_again`]: super::Tally::failed_again
     pub fn extra(&self) -> Option<f64> {
         match self {
-            Known::BeforeLastBan { .. } => None,
             Known::Weighs { weight: Value::Int(weight), .. } => Some(*weight as f64 - 1.0),
             Known::Weighs { weight: Value::Float(weight), .. } => Some(weight - 1.0),
-            Known::Weighs { .. } => None,
+            Known::Weighs { .. } | Known::BeforeLastBan { .. } => None,
         }
     }
 

@@ -10,7 +10,7 @@ use indexmap::IndexMap;
 
 pub use known::{Known, known};
 
-use crate::failure::Data;
+use crate::failure::{Data, size};
 use crate::{Failure, Id, MatchedLine, Ticket, Timestamp};
 
 /// What the administrator set.
@@ -266,13 +266,6 @@ impl Offender {
         self.matches.drain(..excess);
         self.bytes = size(&self.matches, &self.data);
     }
-}
-
-/// Bytes of text that an attacker had written.
-fn size(lines: &[MatchedLine], data: &Data) -> usize {
-    let lines = lines.iter().map(|line| line.before.len() + line.date.len() + line.after.len());
-    let data = data.iter().map(|(key, value)| key.len() + value.as_str().map_or(8, str::len));
-    lines.sum::<usize>() + data.sum::<usize>()
 }
 
 #[cfg(test)]
