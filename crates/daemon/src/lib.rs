@@ -1,3 +1,4 @@
 //! Threads and the outside world.
+pub mod act;
 pub mod log;
 pub mod watch;

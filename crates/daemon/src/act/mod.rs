@@ -1,0 +1,3 @@
+//! Carrying out what a jail has decided: actions as shell scripts, and what can be known of them before.
+
+pub mod shell;
