@@ -192,13 +192,12 @@ impl Peer {
     /// A command for one of the programs, to be run as the caller likes. It dies with the calling thread.
     pub fn command(&self, program: &str, arguments: &[&str]) -> Command {
         let program = self.path("bin").join(program);
-        let mut command = match &self.host {
-            Some(host) => host.command(program),
-            None => {
-                let mut command = Command::new("setpriv");
-                command.args(["--pdeathsig", "KILL", "--"]).arg(program).current_dir("/");
-                command
-            }
+        let mut command = if let Some(host) = &self.host {
+            host.command(program)
+        } else {
+            let mut command = Command::new("setpriv");
+            command.args(["--pdeathsig", "KILL", "--"]).arg(program).current_dir("/");
+            command
         };
         let dir = self.dir.path().to_str().unwrap();
         command.args(arguments.iter().map(|argument| argument.replace("@DIR@", dir))).envs(&self.environment);

@@ -1,0 +1,52 @@
+# What one can do here. `make` alone lists it.
+
+SHELL = /bin/sh
+NEXTEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo yes)
+
+.PHONY: help demo test check fmt lint deny bench fetch release install clean-fetched
+
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: release ## The story, live: ten wrong passwords, and the gate closes (about a minute)
+	@compliance/fetch tools genuine
+	@demo/run
+
+test: fetch ## All tests, against a real kernel and the genuine Fail2ban where it has the behaviour
+	cargo build --quiet --package portcullis
+	@rm -rf target/compliance
+ifeq ($(NEXTEST),yes)
+	PORTCULLIS_BIN='$(CURDIR)/target/debug/portcullis' cargo nextest run --workspace --no-fail-fast
+else
+	PORTCULLIS_BIN='$(CURDIR)/target/debug/portcullis' cargo test --workspace --all-targets --no-fail-fast
+endif
+	cargo test --workspace --doc --quiet
+	@compliance/tally
+
+check: fmt lint deny test ## What must hold before a commit: format, lints, licences, tests
+
+fmt: ## Is everything formatted?
+	cargo fmt --all --check
+
+lint: ## Clippy, with warnings as errors
+	cargo clippy --workspace --all-targets -- --deny warnings
+
+deny: ## Licences and sources of all dependencies (and advisories, if cargo-deny is installed)
+	@compliance/licences
+
+bench: release ## Ours and the genuine Fail2ban in one run, and the ratio
+	@compliance/fetch tools genuine
+	cargo build --release --quiet --package portcullis-compliance --examples
+	@target/release/examples/bench
+
+fetch: ## The genuine Fail2ban and the tools of the tests, unpacked under target/, nothing installed
+	@compliance/fetch tools genuine
+
+release: ## The release binary: target/release/portcullis
+	cargo build --release --package portcullis
+
+install: ## The release binary and its unit, below DESTDIR (see packaging/)
+	packaging/install
+
+clean-fetched: ## Remove what `make fetch` has fetched
+	rm -rf target/genuine target/tools target/apt
