@@ -6,6 +6,7 @@
 
 pub mod expr;
 mod number;
+pub mod options;
 mod printable;
 mod repr;
 mod seconds;

@@ -77,8 +77,8 @@ pub fn repr_str(text: &str) -> String {
             c => {
                 let code = u32::from(c);
                 let _ = match code {
-                    0..=0xff => write!(out, "\\x{code:02x}"),
-                    0x10..=0xffff => write!(out, "\\u{code:04x}"),
+                    ..=0xff => write!(out, "\\x{code:02x}"),
+                    0x100..=0xffff => write!(out, "\\u{code:04x}"),
                     _ => write!(out, "\\U{code:08x}"),
                 };
             }

@@ -1,1 +1,11 @@
-//! wire
+//! What goes over the control socket: the command table, requests, replies and how they are shown as text.
+//!
+//! Nothing here does I/O: bytes and values go in, bytes, requests and text come out.
+
+pub mod request;
+pub mod show;
+pub mod table;
+mod words;
+
+pub use request::Request;
+pub use words::missing_argument;

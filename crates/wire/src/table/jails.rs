@@ -1,0 +1,531 @@
+//! Commands of one jail: `set JAIL …`, `get JAIL …`.
+
+use portcullis_value::{Exception, Number, Value, int, options, seconds};
+
+use super::Group::{
+    CommandActionConfiguration as CommandConfiguration, CommandActionInformation as CommandInformation,
+    GeneralActionConfiguration as ActionConfiguration, GeneralActionInformation as ActionInformation,
+    JailConfiguration as Configuration, JailInformation as Information,
+};
+use super::{At, Entry, Form, Group};
+use crate::request::{IgnoreCache, JailGet, JailSet, Late, PythonAction};
+use crate::show::Show;
+use crate::words::{Words, boolean, cased_text, exception, sized_text, strict_text, type_error};
+
+type Result<T> = std::result::Result<T, Exception>;
+
+const fn form(group: Group, arguments: &'static str, help: &'static str) -> Form {
+    Form { group, arguments, help }
+}
+
+pub(super) static ENTRIES: &[Entry] = &[
+    Entry {
+        name: "idle",
+        at: At::JailSet(|_, w| idle(w)),
+        show: Show::Text,
+        forms: &[form(Configuration, "on|off", "lets <JAIL> pause, or go on")],
+    },
+    Entry {
+        name: "ignoreself",
+        at: At::JailSet(|_, w| Ok(JailSet::IgnoreSelf(boolean(w.at(0)?)))),
+        show: Show::Text,
+        forms: &[form(Configuration, "true|false", "never bans this machine's own addresses, or does")],
+    },
+    Entry {
+        name: "addignoreip",
+        at: At::JailSet(|_, w| Ok(JailSet::AddIgnoreIp(w.from(0).iter().map(sized_text).collect()))),
+        show: Show::IgnoreList,
+        forms: &[form(Configuration, "<IP>", "puts <IP> on the list of those that <JAIL> never bans")],
+    },
+    Entry {
+        name: "delignoreip",
+        at: At::JailSet(|_, w| Ok(JailSet::DelIgnoreIp(w.text(0)?))),
+        show: Show::IgnoreList,
+        forms: &[form(Configuration, "<IP>", "takes <IP> off the list of those that <JAIL> never bans")],
+    },
+    Entry {
+        name: "ignorecommand",
+        at: At::JailSet(|_, w| Ok(JailSet::IgnoreCommand(w.text(0)?))),
+        show: Show::Text,
+        forms: &[form(Configuration, "<VALUE>", "has the command <VALUE> decide who is not banned")],
+    },
+    Entry {
+        name: "ignorecache",
+        at: At::JailSet(|_, w| ignore_cache(w)),
+        show: Show::Text,
+        forms: &[form(Configuration, "<VALUE>", "remembers what ignorecommand said, as <VALUE> tells")],
+    },
+    Entry {
+        name: "addlogpath",
+        at: At::JailSet(|_, w| add_log_path(w)),
+        show: Show::FileList,
+        forms: &[form(
+            Configuration,
+            "<FILE> ['tail']",
+            "has <JAIL> watch <FILE> too, from its beginning ('head', the default) or from its end ('tail')",
+        )],
+    },
+    Entry {
+        name: "dellogpath",
+        at: At::JailSet(|_, w| Ok(JailSet::DelLogPath(w.text(0)?))),
+        show: Show::FileList,
+        forms: &[form(Configuration, "<FILE>", "has <JAIL> watch <FILE> no longer")],
+    },
+    Entry {
+        name: "logencoding",
+        at: At::JailSet(|_, w| Ok(JailSet::LogEncoding(cased_text(w.at(0)?, "lower")))),
+        show: Show::Encoding,
+        forms: &[form(Configuration, "<ENCODING>", "reads the log files of <JAIL> as <ENCODING>")],
+    },
+    Entry {
+        name: "addjournalmatch",
+        at: At::JailSet(|_, w| Ok(JailSet::AddJournalMatch(w.texts(0)?))),
+        show: Show::JournalMatch,
+        forms: &[form(Configuration, "<MATCH>", "has <JAIL> read journal entries that fit <MATCH> too")],
+    },
+    Entry {
+        name: "deljournalmatch",
+        at: At::JailSet(|_, w| Ok(JailSet::DelJournalMatch(w.texts(0)?))),
+        show: Show::JournalMatch,
+        forms: &[form(Configuration, "<MATCH>", "takes <MATCH> out of what <JAIL> reads of the journal")],
+    },
+    Entry {
+        name: "addfailregex",
+        at: At::JailSet(|_, w| Ok(JailSet::AddFailRegex(strict_text(w.at(0)?)))),
+        show: Show::Regexes,
+        forms: &[form(Configuration, "<REGEX>", "counts lines that match <REGEX> as failures in <JAIL>")],
+    },
+    Entry {
+        name: "delfailregex",
+        at: At::JailSet(|_, w| Ok(JailSet::DelFailRegex(w.int(0)?))),
+        show: Show::Regexes,
+        forms: &[form(Configuration, "<INDEX>", "drops number <INDEX> of the failregex list")],
+    },
+    Entry {
+        name: "addignoreregex",
+        at: At::JailSet(|_, w| Ok(JailSet::AddIgnoreRegex(strict_text(w.at(0)?)))),
+        show: Show::Regexes,
+        forms: &[form(
+            Configuration,
+            "<REGEX>",
+            "never counts lines that match <REGEX> as failures in <JAIL>",
+        )],
+    },
+    Entry {
+        name: "delignoreregex",
+        at: At::JailSet(|_, w| Ok(JailSet::DelIgnoreRegex(w.int(0)?))),
+        show: Show::Regexes,
+        forms: &[form(Configuration, "<INDEX>", "drops number <INDEX> of the ignoreregex list")],
+    },
+    Entry {
+        name: "findtime",
+        at: At::JailSet(|_, w| Ok(JailSet::FindTime(seconds(w.at(0)?)))),
+        show: Show::Text,
+        forms: &[form(Configuration, "<TIME>", "counts failures in <JAIL> within <TIME> seconds")],
+    },
+    Entry {
+        name: "bantime",
+        at: At::JailSet(|_, w| Ok(JailSet::BanTime(seconds(w.at(0)?).and_then(Number::trunc)))),
+        show: Show::Text,
+        forms: &[form(Configuration, "<TIME>", "bans in <JAIL> for <TIME> seconds; negative means for ever")],
+    },
+    Entry { name: "bantime.", at: At::JailSet(ban_time_option), show: Show::Text, forms: &[] },
+    Entry {
+        name: "datepattern",
+        at: At::JailSet(|_, w| Ok(JailSet::DatePattern(strict_text(w.at(0)?)))),
+        show: Show::DatePattern,
+        forms: &[form(Configuration, "<PATTERN>", "finds the time in the lines of <JAIL> by <PATTERN>")],
+    },
+    Entry {
+        name: "logtimezone",
+        at: At::JailSet(|_, w| Ok(JailSet::LogTimeZone(strict_text(w.at(0)?)))),
+        show: Show::Text,
+        forms: &[],
+    },
+    Entry {
+        name: "prefregex",
+        at: At::JailSet(|_, w| Ok(JailSet::PrefRegex(strict_text(w.at(0)?)))),
+        show: Show::Text,
+        forms: &[],
+    },
+    Entry {
+        name: "usedns",
+        at: At::JailSet(|_, w| use_dns(w)),
+        show: Show::Text,
+        forms: &[form(Configuration, "<VALUE>", "treats names in the log of <JAIL> as <VALUE> tells")],
+    },
+    Entry {
+        name: "attempt",
+        at: At::JailSet(|_, w| attempt(w)),
+        show: Show::Text,
+        forms: &[form(
+            Configuration,
+            "<IP> [<failure1> ... <failureN>]",
+            "counts a failure of <IP> that no log told",
+        )],
+    },
+    Entry {
+        name: "banip",
+        at: At::JailSet(|_, w| Ok(JailSet::BanIp(w.texts(0)?))),
+        show: Show::Text,
+        forms: &[form(Configuration, "<IP> ... <IP>", "bans <IP> in <JAIL>")],
+    },
+    Entry {
+        name: "unbanip",
+        at: At::JailSet(|_, w| unban_ip(w)),
+        show: Show::Text,
+        forms: &[form(
+            Configuration,
+            "[--report-absent] <IP> ... <IP>",
+            "lifts the ban of <IP> in <JAIL>; on demand it is an error if there is none",
+        )],
+    },
+    Entry {
+        name: "maxretry",
+        at: At::JailSet(|_, w| Ok(JailSet::MaxRetry(w.int(0)?))),
+        show: Show::Text,
+        forms: &[form(Configuration, "<RETRY>", "bans in <JAIL> at the failure number <RETRY>")],
+    },
+    Entry {
+        name: "maxmatches",
+        at: At::JailSet(|_, w| Ok(JailSet::MaxMatches(w.int(0)?))),
+        show: Show::Text,
+        forms: &[form(Configuration, "<INT>", "keeps no more than <INT> lines for each address of <JAIL>")],
+    },
+    Entry {
+        name: "maxlines",
+        at: At::JailSet(|_, w| max_lines(w)),
+        show: Show::Text,
+        forms: &[form(
+            Configuration,
+            "<LINES>",
+            "lets the expressions of <JAIL> look at <LINES> lines at once",
+        )],
+    },
+    Entry {
+        name: "addaction",
+        at: At::JailSet(|_, w| add_action(w)),
+        show: Show::Text,
+        forms: &[form(
+            Configuration,
+            "<ACT>[ <PYTHONFILE> <JSONKWARGS>]",
+            "gives <JAIL> an action <ACT>, made of commands, or of <PYTHONFILE> called with <JSONKWARGS>",
+        )],
+    },
+    Entry {
+        name: "delaction",
+        at: At::JailSet(|_, w| Ok(JailSet::DelAction(w.text(0)?))),
+        show: Show::Text,
+        forms: &[form(Configuration, "<ACT>", "takes the action <ACT> away from <JAIL>")],
+    },
+    Entry {
+        name: "action",
+        at: At::JailSet(|_, w| action(w)),
+        show: Show::Text,
+        forms: &[
+            form(CommandConfiguration, "<ACT> actionstart <CMD>", "runs <CMD> when <ACT> of <JAIL> starts"),
+            form(CommandConfiguration, "<ACT> actionstop <CMD>", "runs <CMD> when <ACT> of <JAIL> stops"),
+            form(
+                CommandConfiguration,
+                "<ACT> actioncheck <CMD>",
+                "asks <CMD> whether <ACT> of <JAIL> is in place",
+            ),
+            form(CommandConfiguration, "<ACT> actionban <CMD>", "runs <CMD> to ban by <ACT> of <JAIL>"),
+            form(
+                CommandConfiguration,
+                "<ACT> actionunban <CMD>",
+                "runs <CMD> to lift a ban by <ACT> of <JAIL>",
+            ),
+            form(
+                CommandConfiguration,
+                "<ACT> timeout <TIMEOUT>",
+                "ends commands of <ACT> after <TIMEOUT> seconds",
+            ),
+            form(
+                ActionConfiguration,
+                "<ACT> <PROPERTY> <VALUE>",
+                "gives <ACT> of <JAIL> any other <PROPERTY>",
+            ),
+            form(
+                ActionConfiguration,
+                "<ACT> <METHOD>[ <JSONKWARGS>]",
+                "calls <METHOD> of <ACT> of <JAIL>, with <JSONKWARGS> if there are any",
+            ),
+        ],
+    },
+    Entry {
+        name: "banned",
+        at: At::JailGet(|_, w| Ok(JailGet::Banned(w.from(0).iter().map(sized_text).collect::<Result<_>>()?))),
+        show: Show::Text,
+        forms: &[
+            form(Information, "", "tells who is banned in <JAIL>"),
+            form(Information, "<IP> ... <IP>", "tells 1 for each <IP> that is banned in <JAIL>, else 0"),
+        ],
+    },
+    Entry {
+        name: "logpath",
+        at: At::JailGet(|_, _| Ok(JailGet::LogPath)),
+        show: Show::FileList,
+        forms: &[form(Information, "", "tells which files <JAIL> watches")],
+    },
+    Entry {
+        name: "logencoding",
+        at: At::JailGet(|_, _| Ok(JailGet::LogEncoding)),
+        show: Show::Encoding,
+        forms: &[form(Information, "", "tells how <JAIL> decodes its log files")],
+    },
+    Entry {
+        name: "journalmatch",
+        at: At::JailGet(|_, _| Ok(JailGet::JournalMatch)),
+        show: Show::JournalMatch,
+        forms: &[form(Information, "", "tells what <JAIL> reads of the journal")],
+    },
+    Entry {
+        name: "ignoreself",
+        at: At::JailGet(|_, _| Ok(JailGet::IgnoreSelf)),
+        show: Show::Text,
+        forms: &[form(Information, "", "tells whether this machine's own addresses are left alone")],
+    },
+    Entry {
+        name: "ignoreip",
+        at: At::JailGet(|_, _| Ok(JailGet::IgnoreIp)),
+        show: Show::IgnoreList,
+        forms: &[form(Information, "", "tells whom <JAIL> never bans")],
+    },
+    Entry {
+        name: "ignorecommand",
+        at: At::JailGet(|_, _| Ok(JailGet::IgnoreCommand)),
+        show: Show::Text,
+        forms: &[form(Information, "", "tells which command decides who is not banned in <JAIL>")],
+    },
+    Entry {
+        name: "ignorecache",
+        at: At::JailGet(|_, _| Ok(JailGet::IgnoreCache)),
+        show: Show::Text,
+        forms: &[],
+    },
+    Entry { name: "prefregex", at: At::JailGet(|_, _| Ok(JailGet::PrefRegex)), show: Show::Text, forms: &[] },
+    Entry {
+        name: "failregex",
+        at: At::JailGet(|_, _| Ok(JailGet::FailRegex)),
+        show: Show::Regexes,
+        forms: &[form(Information, "", "tells by which expressions <JAIL> knows failures")],
+    },
+    Entry {
+        name: "ignoreregex",
+        at: At::JailGet(|_, _| Ok(JailGet::IgnoreRegex)),
+        show: Show::Regexes,
+        forms: &[form(Information, "", "tells by which expressions <JAIL> passes lines over")],
+    },
+    Entry {
+        name: "findtime",
+        at: At::JailGet(|_, _| Ok(JailGet::FindTime)),
+        show: Show::Text,
+        forms: &[form(Information, "", "tells within how many seconds <JAIL> counts failures")],
+    },
+    Entry {
+        name: "bantime",
+        at: At::JailGet(|_, _| Ok(JailGet::BanTime)),
+        show: Show::Text,
+        forms: &[form(Information, "", "tells for how many seconds <JAIL> bans")],
+    },
+    Entry {
+        name: "bantime.",
+        at: At::JailGet(|option, _| Ok(JailGet::BanTimeOption(option.into()))),
+        show: Show::Text,
+        forms: &[],
+    },
+    Entry {
+        name: "datepattern",
+        at: At::JailGet(|_, _| Ok(JailGet::DatePattern)),
+        show: Show::DatePattern,
+        forms: &[form(Information, "", "tells how <JAIL> finds the time in a line")],
+    },
+    Entry {
+        name: "logtimezone",
+        at: At::JailGet(|_, _| Ok(JailGet::LogTimeZone)),
+        show: Show::Text,
+        forms: &[],
+    },
+    Entry {
+        name: "usedns",
+        at: At::JailGet(|_, _| Ok(JailGet::UseDns)),
+        show: Show::Text,
+        forms: &[form(Information, "", "tells what <JAIL> does with names in the log")],
+    },
+    Entry {
+        name: "banip",
+        at: At::JailGet(|_, w| Ok(ban_list(w))),
+        show: Show::BanList,
+        forms: &[form(
+            Information,
+            "[<SEP>|--with-time]",
+            "tells who is banned in <JAIL>, whose ban ends first coming first; with <SEP> between them instead \
+             of a blank, or each on a line with the times",
+        )],
+    },
+    Entry {
+        name: "maxretry",
+        at: At::JailGet(|_, _| Ok(JailGet::MaxRetry)),
+        show: Show::Text,
+        forms: &[form(Information, "", "tells at how many failures <JAIL> bans")],
+    },
+    Entry {
+        name: "maxmatches",
+        at: At::JailGet(|_, _| Ok(JailGet::MaxMatches)),
+        show: Show::Text,
+        forms: &[form(Information, "", "tells how many lines <JAIL> keeps for each address")],
+    },
+    Entry {
+        name: "maxlines",
+        at: At::JailGet(|_, _| Ok(JailGet::MaxLines)),
+        show: Show::Text,
+        forms: &[form(Information, "", "tells how many lines the expressions of <JAIL> look at")],
+    },
+    Entry {
+        name: "actions",
+        at: At::JailGet(|_, _| Ok(JailGet::Actions)),
+        show: Show::Actions,
+        forms: &[form(Information, "", "tells the actions of <JAIL>")],
+    },
+    Entry {
+        name: "actionproperties",
+        at: At::JailGet(|_, w| Ok(JailGet::ActionProperties(w.text(0)?))),
+        show: Show::ActionParts("properties"),
+        forms: &[form(ActionInformation, "<ACT>", "tells the properties of <ACT> of <JAIL>")],
+    },
+    Entry {
+        name: "actionmethods",
+        at: At::JailGet(|_, w| Ok(JailGet::ActionMethods(w.text(0)?))),
+        show: Show::ActionParts("methods"),
+        forms: &[form(ActionInformation, "<ACT>", "tells the methods of <ACT> of <JAIL>")],
+    },
+    Entry {
+        name: "action",
+        at: At::JailGet(|_, w| Ok(JailGet::ActionProperty { action: w.text(0)?, property: w.text(1)? })),
+        show: Show::Text,
+        forms: &[
+            form(CommandInformation, "<ACT> actionstart", "tells what runs when <ACT> of <JAIL> starts"),
+            form(CommandInformation, "<ACT> actionstop", "tells what runs when <ACT> of <JAIL> stops"),
+            form(
+                CommandInformation,
+                "<ACT> actioncheck",
+                "tells what checks whether <ACT> of <JAIL> is in place",
+            ),
+            form(CommandInformation, "<ACT> actionban", "tells what bans by <ACT> of <JAIL>"),
+            form(CommandInformation, "<ACT> actionunban", "tells what lifts a ban by <ACT> of <JAIL>"),
+            form(CommandInformation, "<ACT> timeout", "tells after how many seconds commands of <ACT> end"),
+            form(ActionInformation, "<ACT> <PROPERTY>", "tells any <PROPERTY> of <ACT> of <JAIL>"),
+        ],
+    },
+];
+
+fn idle(w: Words<'_>) -> Result<JailSet> {
+    match w.at(0)?.as_str() {
+        Some("on") => Ok(JailSet::Idle(true)),
+        Some("off") => Ok(JailSet::Idle(false)),
+        _ => Err(exception("Invalid idle option, must be 'on' or 'off'")),
+    }
+}
+
+fn add_log_path(w: Words<'_>) -> Result<JailSet> {
+    let path = w.text(0)?;
+    if w.has(2) {
+        return Err(Exception::builtin("ValueError", "Only one file can be added at a time"));
+    }
+    let tail = match w.0.get(1).map(|place| place.to_string().to_lowercase()).as_deref() {
+        None | Some("head") => false,
+        Some("tail") => true,
+        Some(_) => return Err(Exception::builtin("ValueError", "File option must be 'head' or 'tail'")),
+    };
+    Ok(JailSet::AddLogPath { path, tail })
+}
+
+fn ignore_cache(w: Words<'_>) -> Result<JailSet> {
+    let given = match w.at(0)? {
+        Value::Str(given) => given,
+        other => {
+            let message = format!("can only concatenate str (not \"{}\") to str", other.type_name());
+            return Err(type_error(message));
+        }
+    };
+    let parameters = options::list(given)?;
+    if parameters.is_empty() {
+        return Ok(JailSet::IgnoreCache(None));
+    }
+    let value = |name: &str| {
+        parameters
+            .iter()
+            .rev()
+            .find(|(option, _)| option == name)
+            .map(|(_, value)| Value::from(value.as_str()))
+    };
+    let key = value("key").ok_or_else(|| Exception::builtin("KeyError", "key"))?.to_string();
+    let max_count = value("max-count").map_or(Ok(100), |count| int(&count))?;
+    let max_time = value("max-time").map_or(Ok(Number::Int(300)), |time| seconds(&time))?;
+    Ok(JailSet::IgnoreCache(Some(IgnoreCache { key, max_count, max_time })))
+}
+
+fn ban_time_option(option: &str, w: Words<'_>) -> Result<JailSet> {
+    let given = w.at(0)?.clone();
+    let unset = given == Value::None || given.as_str() == Some("");
+    let value: Late<Value> = match option {
+        "increment" => Ok(Value::Bool(boolean(&given))),
+        _ if unset => Ok(Value::None),
+        "maxtime" | "rndtime" => seconds(&given).map(Value::from),
+        _ => Ok(given.clone()),
+    };
+    Ok(JailSet::BanTimeOption { option: option.to_owned(), given, value })
+}
+
+fn use_dns(w: Words<'_>) -> Result<JailSet> {
+    Ok(JailSet::UseDns(match w.at(0)? {
+        Value::Bool(truth) => Ok(if *truth { "yes" } else { "no" }.to_owned()),
+        given => cased_text(given, "lower").map(|given| given.to_lowercase()),
+    }))
+}
+
+fn max_lines(w: Words<'_>) -> Result<JailSet> {
+    let lines = w.int(0)?;
+    Ok(JailSet::MaxLines(if lines > 0 {
+        Ok(lines)
+    } else {
+        Err(Exception::builtin("ValueError", "maxlines must be integer greater than zero"))
+    }))
+}
+
+fn attempt(w: Words<'_>) -> Result<JailSet> {
+    if !w.has(0) {
+        return Err(type_error("Filter.addAttempt() missing 1 required positional argument: 'ip'"));
+    }
+    Ok(JailSet::Attempt { ip: w.text(0)?, lines: w.texts(1)? })
+}
+
+fn unban_ip(w: Words<'_>) -> Result<JailSet> {
+    w.at(0)?;
+    let is_option = |word: &&Value| word.as_str() == Some("--report-absent");
+    // It may stand anywhere; but only in front does it have an effect.
+    let report_absent = w.0.first().is_some_and(|word| is_option(&word));
+    let ips = w.0.iter().skip(usize::from(report_absent)).map(sized_text).collect::<Result<_>>()?;
+    Ok(JailSet::UnbanIp { ips, report_absent })
+}
+
+fn add_action(w: Words<'_>) -> Result<JailSet> {
+    let action = w.text(0)?;
+    let python =
+        if w.has(1) { Some(PythonAction { path: w.text(1)?, json: w.strict_text(2)? }) } else { None };
+    Ok(JailSet::AddAction { action, python })
+}
+
+fn action(w: Words<'_>) -> Result<JailSet> {
+    let action = w.text(0)?;
+    let name = w.at(1).and_then(|name| match name {
+        Value::Str(name) => Ok(name.clone()),
+        other => Err(type_error(format!("attribute name must be string, not '{}'", other.type_name()))),
+    });
+    Ok(JailSet::Action { action, name, value: w.0.get(2).cloned() })
+}
+
+fn ban_list(w: Words<'_>) -> JailGet {
+    JailGet::BanIp { with_time: w.0.first().and_then(Value::as_str) == Some("--with-time") }
+}
