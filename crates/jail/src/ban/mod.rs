@@ -3,10 +3,12 @@
 //! The list of one jail's bans decides what a ticket means (a new ban, a ban there is already, one that is over before it began),
 //! and who is to be let go. It says so in Fail2ban's words. What a ban *does* is not its business.
 
+pub mod increment;
 mod list;
 #[cfg(test)]
 mod tests;
 
+pub use increment::Increment;
 pub use list::Bans;
 
 use crate::{Id, Level, LogLine};
