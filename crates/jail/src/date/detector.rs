@@ -1,0 +1,288 @@
+//! Which of many templates a line's date is of. The memory of earlier lines decides where a line allows several.
+
+use std::sync::Arc;
+
+use super::DateError;
+use super::civil::{DAY, Zones, date};
+use super::list::{Templates, templates};
+use super::parse::{Fields, epoch, tai64n};
+use super::template::{Reading, Span, Template};
+use crate::{Level, LogLine, Timestamp};
+
+/// How long a template must have been idle before one with less weight may pass it.
+const IDLE: f64 = 300.0;
+
+/// Finds and reads the dates of one jail's lines.
+#[derive(Clone, Debug)]
+pub struct Detector {
+    datepattern: Option<String>,
+    own: Vec<(String, String)>,
+    /// In the order in which they are tried.
+    slots: Vec<Slot>,
+    last: Option<Last>,
+}
+
+#[derive(Clone, Debug)]
+struct Slot {
+    template: Arc<Template>,
+    hits: u64,
+    last_used: f64,
+    /// Column of the last hit, in characters.
+    distance: usize,
+}
+
+impl Slot {
+    fn weight(&self) -> f64 {
+        self.hits as f64 * self.template.weight / self.distance.max(1) as f64
+    }
+}
+
+/// The last winner, and where its date stood.
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    index: usize,
+    start: Edge,
+    end: Edge,
+}
+
+/// A column, and the character there that tells that a date begins or ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Edge {
+    column: usize,
+    mark: Option<char>,
+}
+
+/// A date in a line.
+#[derive(Clone, Copy, Debug)]
+pub struct Found {
+    /// First byte of the text that is cut out.
+    pub start: usize,
+    /// The byte behind it. Equal to `start` when the template matched nothing (`{NONE}`).
+    pub end: usize,
+    /// Which template, in the present order; good until the next `find`.
+    slot: usize,
+    /// What of the line was searched.
+    from: usize,
+    to: usize,
+}
+
+/// What became of a template so far.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TemplateReport<'a> {
+    /// The name in listings.
+    pub name: &'a str,
+    /// The pattern as written; empty for the epoch and TAI64N kinds.
+    pub pattern: &'a str,
+    /// The regular expression, in Python's dialect.
+    pub regex: &'a str,
+    /// How many lines it won.
+    pub hits: u64,
+    /// Its weight now.
+    pub weight: f64,
+    /// What one hit in the first column weighs.
+    pub template_weight: f64,
+}
+
+impl Detector {
+    /// A detector for a `datepattern`; without one (or with an empty one) for the default list. Several lines are several
+    /// templates. `now` gives the year up to which dates are believed.
+    ///
+    /// # Errors
+    /// An unknown field, a template twice, or a pattern that is no regular expression.
+    // Differs: Fail2ban takes a broken regular expression without a word and then fails at each line.
+    pub fn new(datepattern: Option<&str>, now: Timestamp) -> Result<Detector, DateError> {
+        let year = date((now.0.floor() as i64).div_euclid(DAY)).0;
+        let Templates { all, own } = templates(datepattern, i16::try_from(year).unwrap_or(i16::MAX))?;
+        let slots =
+            all.into_iter().map(|template| Slot { template, hits: 0, last_used: 0.0, distance: 0 }).collect();
+        let datepattern = datepattern.filter(|pattern| !pattern.is_empty()).map(str::to_owned);
+        Ok(Detector { datepattern, own, slots, last: None })
+    }
+
+    /// The pattern as it was given, and its name, as `get JAIL datepattern` answers.
+    pub fn name(&self) -> (Option<&str>, &str) {
+        let name = match self.slots.as_slice() {
+            [one] | [one, _] => one.template.name.as_str(),
+            _ => "Default Detectors",
+        };
+        (self.datepattern.as_deref(), name)
+    }
+
+    /// The lines for the log when the pattern is set: one for each template of the user's own.
+    pub fn log_lines(&self) -> Vec<LogLine> {
+        let line = |(pattern, name): &(String, String)| {
+            let pattern = portcullis_value::repr_str(pattern);
+            LogLine::new(Level::INFO, "datedetector", format!("  date pattern `{pattern}`: `{name}`"))
+        };
+        self.own.iter().map(line).collect()
+    }
+
+    /// The templates in their present order.
+    pub fn templates(&self) -> impl Iterator<Item = TemplateReport<'_>> {
+        self.slots.iter().map(|slot| TemplateReport {
+            name: &slot.template.name,
+            pattern: &slot.template.pattern,
+            regex: &slot.template.python,
+            hits: slot.hits,
+            weight: slot.weight(),
+            template_weight: slot.template.weight,
+        })
+    }
+
+    /// Finds the date of a line and remembers which template had it.
+    pub fn find(&mut self, line: &str, now: Timestamp) -> Option<Found> {
+        let (found, at) = self.search(line)?;
+        let slot = &mut self.slots[at];
+        let column = columns(&line[..found.start]);
+        let end = column + columns(&line[found.start..found.end]);
+        slot.hits += 1;
+        slot.last_used = now.0;
+        slot.distance = column;
+        let (start, end) = (Edge::start(line, found.start, column), Edge::end(line, found.end, end));
+        let index = self.promoted(at, now);
+        self.last = Some(Last { index, start, end });
+        Some(Found { slot: index, ..found })
+    }
+
+    /// The winner for this line and its place in the order.
+    fn search(&self, line: &str) -> Option<(Found, usize)> {
+        let mut best: Option<(usize, Found, usize)> = None;
+        if let Some(last) = self.last {
+            let template = &self.slots[last.index].template;
+            let within = if template.anchored { None } else { last.within(line) };
+            let (from, to) = within.unwrap_or((0, line.len()));
+            if let Some(span) = template.find(&line[..to], from) {
+                let found = Found { start: span.start, end: span.end, slot: last.index, from, to };
+                let same = within == Some((span.start, span.end));
+                if template.anchored || self.slots.len() == 1 || same {
+                    return Some((found, last.index));
+                }
+                best = Some((columns(&line[..span.start]), found, last.index));
+            }
+        }
+        let last_distance = self.last.map(|last| last.start.column);
+        for (at, slot) in self.slots.iter().enumerate() {
+            if self.last.is_some_and(|last| last.index == at) {
+                continue;
+            }
+            let Some(Span { start, end }) = slot.template.find(line, 0) else { continue };
+            let found = Found { start, end, slot: at, from: 0, to: line.len() };
+            let column = columns(&line[..start]);
+            let next = self.slots.get(at + 1);
+            let first_choice = column == 0 && slot.hits > 0 && next.is_some_and(|next| next.hits == 0);
+            if next.is_none() || slot.template.anchored || first_choice {
+                return Some((found, at));
+            }
+            if column > slot.distance || last_distance.is_some_and(|distance| column > distance) {
+                if best.is_none_or(|(least, ..)| column < least) {
+                    best = Some((column, found, at));
+                }
+                continue;
+            }
+            return Some((found, at));
+        }
+        best.map(|(_, found, at)| (found, at))
+    }
+
+    /// Moves the winner up the order if it has earned that. Its place afterwards.
+    fn promoted(&mut self, at: usize, _now: Timestamp) -> usize {
+        if at == 0 || self.last.is_some_and(|last| last.index == at) {
+            return at;
+        }
+        let unused = self.slots.iter().position(|slot| slot.hits == 0).unwrap_or(at);
+        let target = if unused < at { unused } else { at / 2 };
+        for target in [target, at - 1] {
+            let (winner, other) = (&self.slots[at], &self.slots[target]);
+            if winner.weight() > other.weight() || winner.last_used - other.last_used > IDLE {
+                let slot = self.slots.remove(at);
+                self.slots.insert(target, slot);
+                return target;
+            }
+        }
+        at
+    }
+
+    /// The time that a found date tells.
+    ///
+    /// # Errors
+    /// [`DateError::Invalid`] when there is no such time.
+    // Differs: an unknown zone name (`XXX`) or a pattern with a month and no day is no date here; Fail2ban loses the line
+    // and pauses for two seconds.
+    pub fn parse(
+        &self,
+        line: &str,
+        found: &Found,
+        now: Timestamp,
+        zones: &Zones,
+    ) -> Result<Timestamp, DateError> {
+        let template = &self.slots[found.slot].template;
+        let line = line.get(..found.to).ok_or(DateError::Invalid)?;
+        let raw = template.read(line, found.from).filter(|raw| !raw.broken).ok_or(DateError::Invalid)?;
+        let number = raw.number.as_deref().unwrap_or_default();
+        match template.reading {
+            Reading::Fields => Fields::time(&raw.fields, now, zones),
+            Reading::Epoch(_) => epoch(number, false),
+            Reading::LongEpoch(_) => epoch(number, true),
+            Reading::Tai64n => tai64n(number),
+        }
+    }
+
+    /// Whether Fail2ban would have the found date's time as an integer (`1124013599`, not `1124013599.0`): with a zone, and
+    /// for TAI64N.
+    pub fn is_integer(&self, line: &str, found: &Found, zones: &Zones) -> bool {
+        let template = &self.slots[found.slot].template;
+        match template.reading {
+            Reading::Tai64n => true,
+            Reading::Epoch(_) | Reading::LongEpoch(_) => false,
+            Reading::Fields => {
+                zones.logtimezone.is_some()
+                    || template
+                        .read(&line[..found.to], found.from)
+                        .is_some_and(|raw| raw.fields.zone.is_some())
+            }
+        }
+    }
+}
+
+/// Length in characters.
+fn columns(text: &str) -> usize {
+    text.bytes().filter(|b| (*b as i8) >= -0x40).count()
+}
+
+/// Byte offset of a column, if the line is long enough.
+fn byte_of(line: &str, column: usize) -> Option<usize> {
+    if line.is_ascii() {
+        return (column <= line.len()).then_some(column);
+    }
+    line.char_indices().map(|(at, _)| at).chain([line.len()]).nth(column)
+}
+
+fn outside_word(c: char) -> Option<char> {
+    (!c.is_alphanumeric()).then_some(c)
+}
+
+impl Edge {
+    /// Where a date begins that starts at byte `at`: the character before it, or its first one.
+    fn start(line: &str, at: usize, column: usize) -> Self {
+        let before = line[..at].chars().next_back();
+        let mark = before.or_else(|| line[at..].chars().next().and_then(outside_word));
+        Edge { column, mark }
+    }
+
+    /// Where a date ends that stops before byte `at`: the character behind it, or its last one.
+    fn end(line: &str, at: usize, column: usize) -> Self {
+        let behind = line[at..].chars().next();
+        let mark = behind.or_else(|| line[..at].chars().next_back().and_then(outside_word));
+        Edge { column, mark }
+    }
+}
+
+impl Last {
+    /// The bytes in which the last date stood, when the line looks the same around them.
+    fn within(&self, line: &str) -> Option<(usize, usize)> {
+        let (start, end) = (byte_of(line, self.start.column)?, byte_of(line, self.end.column)?);
+        let same = Edge::start(line, start, self.start.column) == self.start
+            && Edge::end(line, end, self.end.column) == self.end;
+        same.then_some((start, end))
+    }
+}
