@@ -1,5 +1,8 @@
 //! The story: ten wrong passwords, and the gate closes. A real dropbear, a real rsyslog, a real kernel.
 
+// Helpers of tests are outside `#[test]` functions, where clippy looks for what tests may do.
+#![allow(clippy::unwrap_used)]
+
 use portcullis_compliance::{ATTACKER, Attempt, FRIEND, Gate, Peer, Who, skip};
 
 /// What became of ten attempts, and what the program says of them.
