@@ -1,3 +1,5 @@
-//! Carrying out what a jail has decided: actions as shell scripts, and what can be known of them before.
+//! Carrying out what a jail has decided: actions as shell scripts, and what can be known of them before; the kernel's
+//! firewall without a shell.
 
+pub mod nft;
 pub mod shell;

@@ -1,0 +1,636 @@
+//! Our own way to ban: one table, for each jail a hash set of IPv4 and one of IPv6 addresses, and for networks one
+//! hash set for each prefix length in use. `docs/decisions/010-default-action.md` tells why it looks as it does.
+//!
+//! ```text
+//! table inet portcullis {
+//!     set v4-sshd { type ipv4_addr; flags timeout; elements = { 192.0.2.1 timeout 11m expires 10m58s } }
+//!     chain guard { tcp dport 22 ip saddr @v4-sshd reject … }
+//!     chain prerouting { type filter hook prerouting priority raw; jump guard }
+//!     chain input … chain forward …
+//! }
+//! ```
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use portcullis_jail::Id;
+
+use super::batch::Batch;
+use super::error::Error;
+use super::expression::{Expression, Verdict};
+use super::firewall::Firewall;
+use super::matching::{self, Answer};
+use super::object::{Chain, Element, Hook, KernelSet, KeyType, Rule, Set, Table, TableFamily};
+use super::ports::{self, PortRange, Services};
+
+/// The table of all jails.
+pub const TABLE: &str = "portcullis";
+/// The chain with the jails' rules.
+const GUARD: &str = "guard";
+/// `raw` in `nft`'s words: before connection tracking, thus before any NAT and any rule for established connections.
+const PRIORITY: i32 = -300;
+/// Base chains, each with a jump to the guard. A port is the one that the attacker dialled at prerouting, and the one
+/// behind a port mapping (of a container) at input and forward.
+const BASE_CHAINS: [(&str, u32); 3] =
+    [("prerouting", Hook::PREROUTING), ("input", Hook::INPUT), ("forward", Hook::FORWARD)];
+
+/// How much longer than the ban the kernel keeps an element: the unban is ours to make; the kernel's own is for the
+/// case that we are not there to make it.
+pub const MARGIN: Duration = Duration::from_secs(60);
+/// Differences of remaining times that are not worth a renewal.
+const TOLERANCE: Duration = Duration::from_secs(2);
+
+/// What a jail wants to have blocked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parameters {
+    /// The jail's name, or the action's parameter `name`.
+    pub name: String,
+    /// Protocol numbers; none is all protocols.
+    pub protocols: Vec<u8>,
+    /// Ports; none is all ports.
+    pub ports: Vec<PortRange>,
+    /// What happens to a banned packet.
+    pub answer: Answer,
+}
+
+impl Parameters {
+    /// Reads an action's parameters, of the stock iptables and nftables actions alike: `port` as in `ssh,2222` or
+    /// `0:65535` (`None` for the all-ports actions), `protocol` as in `tcp,udp` or `all`, `blocktype` as in `reject`,
+    /// `DROP` or `REJECT --reject-with icmp-port-unreachable`.
+    ///
+    /// # Errors
+    /// [`Error::Ports`] with the word that nobody knows. An unknown `blocktype` is taken for a reject: it blocks.
+    pub fn read(
+        name: &str,
+        port: Option<&str>,
+        protocol: &str,
+        blocktype: &str,
+        services: &Services,
+    ) -> Result<Self, Error> {
+        let mut protocols = ports::protocols(protocol)?;
+        let port = port.filter(|port| !matches!(*port, "" | "all" | "any"));
+        let ranges = match port {
+            None => Vec::new(),
+            Some(list) => {
+                protocols = matching::protocols_with_ports(&protocols)?;
+                let named = protocols.first().and_then(|number| ports::with_ports(*number)).unwrap_or("tcp");
+                services.ports(list, named)?
+            }
+        };
+        let ranges = if ranges == [(0, u16::MAX)] { Vec::new() } else { ranges };
+        let blocktype = blocktype.to_ascii_lowercase();
+        let answer = if blocktype.starts_with("drop") {
+            Answer::Drop
+        } else if (blocktype.contains("tcp-reset") || blocktype.contains("tcp reset")) && protocols == [6] {
+            Answer::Reset
+        } else {
+            Answer::Reject
+        };
+        Ok(Parameters { name: name.to_owned(), protocols, ports: ranges, answer })
+    }
+}
+
+/// Which set of a jail: addresses of a family, or its networks of one length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Slot {
+    v6: bool,
+    prefix: u8,
+}
+
+impl Slot {
+    const HOSTS: [Slot; 2] = [Slot { v6: false, prefix: 32 }, Slot { v6: true, prefix: 128 }];
+
+    fn of(id: &Id) -> Option<(Slot, Element)> {
+        let net = id.net()?.trunc();
+        let slot = Slot { v6: net.addr().is_ipv6(), prefix: net.prefix_len() };
+        Some((slot, Element { net: net.network().into(), timeout: None }))
+    }
+
+    fn key(self) -> KeyType {
+        if self.v6 { KeyType::Ipv6 } else { KeyType::Ipv4 }
+    }
+
+    fn network_length(self) -> Option<u8> {
+        (!Slot::HOSTS.contains(&self)).then_some(self.prefix)
+    }
+
+    /// `v4-sshd`, `net6-64-sshd`.
+    fn set_name(self, jail: &str) -> String {
+        let family = if self.v6 { '6' } else { '4' };
+        match self.network_length() {
+            None => format!("v{family}-{jail}"),
+            Some(length) => format!("net{family}-{length}-{jail}"),
+        }
+    }
+
+    fn parse(set: &str, jail: &str) -> Option<Slot> {
+        let rest = set.strip_suffix(jail)?.strip_suffix('-')?;
+        let slot = match rest {
+            "v4" => Slot::HOSTS[0],
+            "v6" => Slot::HOSTS[1],
+            _ => {
+                let (family, prefix) = rest.strip_prefix("net")?.split_once('-')?;
+                Slot { v6: family == "6", prefix: prefix.parse().ok()? }
+            }
+        };
+        (slot.set_name(jail) == set).then_some(slot)
+    }
+}
+
+/// What is not in force although it should be, and the other way round.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Difference {
+    /// Tables, chains, sets and rules that are not there, in `nft`'s words.
+    pub structure: Vec<String>,
+    /// Bans that the kernel does not have, or would drop too early.
+    pub missing: Vec<Id>,
+    /// What is blocked though nobody asked for it.
+    pub surplus: Vec<Id>,
+}
+
+impl Difference {
+    /// Whether all is as it should be.
+    pub fn is_none(&self) -> bool {
+        *self == Difference::default()
+    }
+}
+
+/// A ban that is to be in force: whom, and how long still; `None` is for ever.
+pub type Wanted = (Id, Option<Duration>);
+
+/// One jail's part of our table.
+#[derive(Clone, Debug)]
+pub struct DefaultAction {
+    parameters: Parameters,
+    /// The jail's name in a form that `nft` can list and load again.
+    label: String,
+    slots: Vec<Slot>,
+    /// The [`Firewall::disturbances`] at which chains and rules were last found to be as they should.
+    sound: Option<u64>,
+}
+
+impl DefaultAction {
+    /// For a jail. Nothing is done yet.
+    pub fn new(parameters: Parameters) -> Self {
+        let label = label(&parameters.name);
+        DefaultAction { parameters, label, slots: Slot::HOSTS.to_vec(), sound: None }
+    }
+
+    /// What it was made from.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// Makes table, chains, sets and rules, in one transaction. What a killed process left behind is taken over with
+    /// its elements; rules are replaced by those of the present parameters, without a gap.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]: nothing has been changed then.
+    pub fn start(&mut self, firewall: &mut Firewall) -> Result<(), Error> {
+        self.sound = None;
+        let table = table();
+        let sets = firewall.sets(&table)?;
+        let chains = firewall.chains(&table)?;
+        let rules = firewall.rules(&table, GUARD)?;
+        for slot in sets.iter().filter_map(|set| Slot::parse(&set.name, &self.label)) {
+            if !self.slots.contains(&slot) {
+                self.slots.push(slot);
+            }
+        }
+        let mut batch = Batch::default();
+        batch.add_table(&table);
+        batch.add_chain(&table, &Chain { name: GUARD.to_owned(), hook: None });
+        for chain in base_chains() {
+            let present = chains.iter().find(|other| other.name == chain.name);
+            if present.is_some_and(|other| other.hook != chain.hook) {
+                batch.flush_chain(&table, &chain.name);
+                batch.delete_chain(&table, &chain.name);
+            }
+            batch.add_chain(&table, &chain);
+            let kept = present.filter(|other| other.hook == chain.hook);
+            if kept.is_none() || !has_jump(firewall, &chain.name)? {
+                batch.add_rule(&table, &jump(&chain.name));
+            }
+        }
+        for old in rules.iter().filter(|old| self.owns(&old.rule)) {
+            batch.delete_rule(&table, GUARD, old.handle);
+        }
+        for slot in &self.slots {
+            let set = self.set(*slot);
+            if sets.iter().any(|other| other.name == set.name && !other.is(&set)) {
+                batch.delete_set(&table, &set.name);
+            }
+            batch.add_set(&table, &set);
+            batch.add_rule(&table, &self.rule(*slot));
+        }
+        firewall.commit_own(batch)
+    }
+
+    /// Puts bans in force, and reads back from the kernel that they are. A ban already in force gets the new time.
+    /// Where table, chain, set or rule have gone, they are made again first. Answers those that are not enforced, with
+    /// the reason.
+    ///
+    /// # Errors
+    /// When nothing can be said of any: then none counts as enforced.
+    pub fn ban(&mut self, firewall: &mut Firewall, bans: &[Wanted]) -> Result<Vec<(Id, Error)>, Error> {
+        let began = Instant::now();
+        let (groups, mut failed) = group(bans);
+        let slots: Vec<Slot> = groups.keys().copied().collect();
+        self.add_slots(firewall, &slots)?;
+        match self.add(firewall, &groups) {
+            Err(error) if error.is_missing() => {
+                self.start(firewall)?;
+                self.add(firewall, &groups)?;
+            }
+            other => other?,
+        }
+        for (slot, wanted) in &groups {
+            let short = self.not_in_force(firewall, *slot, wanted, began)?;
+            if short.is_empty() {
+                continue;
+            }
+            let elements: Vec<Element> = short.iter().map(|(_, element)| *element).collect();
+            firewall.renew_elements(&table(), &self.set(*slot), &elements)?;
+            failed.extend(self.not_in_force(firewall, *slot, &short, began)?.into_iter().map(|(id, _)| {
+                let what = format!("find {id} in set {}", slot.set_name(&self.label));
+                (id, Error::Refused { what, errno: rustix::io::Errno::NOENT })
+            }));
+        }
+        self.ensure_structure(firewall)?;
+        Ok(failed)
+    }
+
+    /// Reads back table, chains, sets and rules, unless nobody can have touched them since; makes them again once.
+    fn ensure_structure(&mut self, firewall: &mut Firewall) -> Result<(), Error> {
+        let disturbances = firewall.disturbances()?;
+        if self.sound == Some(disturbances) {
+            return Ok(());
+        }
+        self.sound = None;
+        if !self.missing_structure(firewall)?.is_empty() {
+            self.start(firewall)?;
+            if let Some(missing) = self.missing_structure(firewall)?.into_iter().next() {
+                let what = format!("keep {missing}");
+                return Err(Error::Refused { what, errno: rustix::io::Errno::NOENT });
+            }
+        }
+        self.sound = (firewall.disturbances()? == disturbances).then_some(disturbances);
+        Ok(())
+    }
+
+    /// Lifts bans. Answers those that were not in force (which is no failure).
+    ///
+    /// # Errors
+    /// When the kernel refused: then some may still be in force.
+    pub fn unban(&mut self, firewall: &mut Firewall, ids: &[Id]) -> Result<Vec<Id>, Error> {
+        let mut groups = Groups::new();
+        let mut absent = Vec::new();
+        for id in ids {
+            match Slot::of(id) {
+                Some((slot, element)) => groups.entry(slot).or_default().push((id.clone(), element)),
+                None => absent.push(id.clone()),
+            }
+        }
+        for (slot, wanted) in groups {
+            let elements: Vec<Element> = wanted.iter().map(|(_, element)| *element).collect();
+            match firewall.delete_elements(&table(), &self.set(slot), &elements) {
+                Ok(missing) => {
+                    let missing: std::collections::HashSet<_> =
+                        missing.iter().map(Element::address).collect();
+                    absent.extend(
+                        wanted.into_iter().filter(|(_, e)| missing.contains(&e.address())).map(|(id, _)| id),
+                    );
+                }
+                Err(error) if error.is_missing() => absent.extend(wanted.into_iter().map(|(id, _)| id)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(absent)
+    }
+
+    /// Lifts all bans of this jail; sets and rules stay.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]
+    pub fn flush(&mut self, firewall: &mut Firewall) -> Result<(), Error> {
+        let sets = self.own_sets(firewall)?;
+        let mut batch = Batch::default();
+        for (_, set) in &sets {
+            batch.flush_set(&table(), set);
+        }
+        firewall.commit_own(batch)
+    }
+
+    /// Takes away all that belongs to this jail, and the table with the last jail.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]: nothing has been changed then.
+    pub fn stop(&mut self, firewall: &mut Firewall) -> Result<(), Error> {
+        self.sound = None;
+        let table = table();
+        let rules = firewall.rules(&table, GUARD)?;
+        let sets = self.own_sets(firewall)?;
+        let (own, others): (Vec<_>, Vec<_>) = rules.iter().partition(|rule| self.owns(&rule.rule));
+        let mut batch = Batch::default();
+        if others.is_empty() {
+            if firewall.table_flags(&table)?.is_some() {
+                batch.delete_table(&table);
+            }
+            return firewall.commit_own(batch);
+        }
+        for rule in own {
+            batch.delete_rule(&table, GUARD, rule.handle);
+        }
+        for (_, set) in &sets {
+            batch.delete_set(&table, set);
+        }
+        firewall.commit_own(batch)
+    }
+
+    /// Compares the kernel with what should be in force: one dump a set.
+    ///
+    /// # Errors
+    /// When the kernel cannot be read.
+    pub fn verify(&self, firewall: &mut Firewall, bans: &[Wanted]) -> Result<Difference, Error> {
+        let began = Instant::now();
+        let mut difference =
+            Difference { structure: self.missing_structure(firewall)?, ..Difference::default() };
+        let (groups, _) = group(bans);
+        let slots: std::collections::BTreeSet<Slot> =
+            self.slots.iter().chain(groups.keys()).copied().collect();
+        for slot in slots {
+            let elements = match firewall.elements(&table(), &self.set(slot)) {
+                Err(error) if error.is_missing() => Vec::new(),
+                other => other?,
+            };
+            let mut present: std::collections::HashMap<_, _> =
+                elements.iter().map(|element| (element.address(), element)).collect();
+            for (id, element) in groups.get(&slot).into_iter().flatten() {
+                // The margin is for the time between the caller's reckoning and ours.
+                let needed = element.timeout.map(|timeout| timeout.saturating_sub(MARGIN));
+                match present.remove(&element.address()) {
+                    Some(found) if long_enough(found.timeout, needed, began) => {}
+                    _ => difference.missing.push(id.clone()),
+                }
+            }
+            let net = |address: std::net::IpAddr| ipnet::IpNet::new(address, slot.prefix);
+            let surplus = present.into_keys().filter_map(|address| net(address).ok());
+            difference.surplus.extend(surplus.map(|net| Id::new(&net.to_string())));
+        }
+        Ok(difference)
+    }
+
+    /// Makes the kernel have exactly these bans, in a few transactions; answers what was wrong. What was lost is added
+    /// again, what is too much is taken away, and what cannot be enforced is told as by [`DefaultAction::ban`].
+    ///
+    /// # Errors
+    /// As [`DefaultAction::ban`].
+    pub fn repair(
+        &mut self,
+        firewall: &mut Firewall,
+        bans: &[Wanted],
+    ) -> Result<(Difference, Vec<(Id, Error)>), Error> {
+        let difference = self.verify(firewall, bans)?;
+        if !difference.structure.is_empty() {
+            self.start(firewall)?;
+        }
+        let lost: std::collections::HashSet<&Id> = difference.missing.iter().collect();
+        let again: Vec<Wanted> = bans.iter().filter(|(id, _)| lost.contains(id)).cloned().collect();
+        let mut failed = if again.is_empty() { Vec::new() } else { self.ban(firewall, &again)? };
+        failed.extend(bans.iter().filter(|(id, _)| id.net().is_none()).map(|(id, _)| not_an_address(id)));
+        if !difference.surplus.is_empty() {
+            self.unban(firewall, &difference.surplus)?;
+        }
+        Ok((difference, failed))
+    }
+
+    /// What of table, chains, sets and rules is not there, or not as we made it.
+    fn missing_structure(&self, firewall: &mut Firewall) -> Result<Vec<String>, Error> {
+        let table = table();
+        match firewall.table_flags(&table)? {
+            None => return Ok(vec![format!("table {table}")]),
+            Some(flags) if flags & super::uapi::TABLE_DORMANT != 0 => {
+                return Ok(vec![format!("table {table}, awake")]);
+            }
+            Some(_) => {}
+        }
+        let chains = firewall.chains(&table)?;
+        let rules = firewall.rules(&table, GUARD)?;
+        let sets = firewall.sets(&table)?;
+        let mut missing = Vec::new();
+        for chain in base_chains() {
+            if !chains.contains(&chain) {
+                missing.push(format!("chain {table} {}", chain.name));
+            } else if !has_jump(firewall, &chain.name)? {
+                missing.push(format!("rule {table} {} jump {GUARD}", chain.name));
+            }
+        }
+        for slot in &self.slots {
+            let (set, rule) = (self.set(*slot), self.rule(*slot));
+            if !sets.iter().any(|other| other.is(&set)) {
+                missing.push(format!("set {table} {}", set.name));
+            }
+            if !in_force(rules.iter().map(|rule| &rule.rule.expressions[..]), &rule.expressions) {
+                missing.push(format!("rule {table} {GUARD} @{}", set.name));
+            }
+        }
+        Ok(missing)
+    }
+
+    fn add_slots(&mut self, firewall: &mut Firewall, slots: &[Slot]) -> Result<(), Error> {
+        let before = self.slots.len();
+        self.slots.extend(slots.iter().filter(|slot| slot.network_length().is_some()));
+        self.slots.sort_unstable();
+        self.slots.dedup();
+        if self.slots.len() > before { self.start(firewall) } else { Ok(()) }
+    }
+
+    fn add(&self, firewall: &mut Firewall, groups: &Groups) -> Result<(), Error> {
+        for (slot, wanted) in groups {
+            let elements: Vec<Element> = wanted.iter().map(|(_, element)| *element).collect();
+            firewall.add_elements(&table(), &self.set(*slot), &elements)?;
+        }
+        Ok(())
+    }
+
+    /// Those that the kernel does not have, or not for as long as they should stay, or longer.
+    fn not_in_force(
+        &self,
+        firewall: &mut Firewall,
+        slot: Slot,
+        wanted: &[(Id, Element)],
+        began: Instant,
+    ) -> Result<Vec<(Id, Element)>, Error> {
+        let elements: Vec<Element> = wanted.iter().map(|(_, element)| *element).collect();
+        let found = firewall.look_up(&table(), &self.set(slot), &elements)?;
+        let as_wanted = |found: &Option<Element>, element: &Element| {
+            found.is_some_and(|found| {
+                long_enough(found.timeout, element.timeout, began)
+                    && !much_longer(found.timeout, element.timeout)
+            })
+        };
+        let pairs = wanted.iter().zip(&found);
+        Ok(pairs.filter(|(pair, found)| !as_wanted(found, &pair.1)).map(|(pair, _)| pair.clone()).collect())
+    }
+
+    fn own_sets(&self, firewall: &mut Firewall) -> Result<Vec<(Slot, String)>, Error> {
+        let sets = firewall.sets(&table())?;
+        let own = |set: KernelSet| Slot::parse(&set.name, &self.label).map(|slot| (slot, set.name));
+        Ok(sets.into_iter().filter_map(own).collect())
+    }
+
+    fn owns(&self, rule: &Rule) -> bool {
+        rule.expressions.iter().any(|expression| {
+            matches!(expression, Expression::Lookup(set) if Slot::parse(set, &self.label).is_some())
+        })
+    }
+
+    fn set(&self, slot: Slot) -> Set {
+        Set { name: slot.set_name(&self.label), key: slot.key(), interval: false, timeout: true }
+    }
+
+    fn rule(&self, slot: Slot) -> Rule {
+        let set = slot.set_name(&self.label);
+        let mut expressions = matching::protocols(&self.parameters.protocols);
+        expressions.extend(matching::ports(&self.parameters.ports));
+        expressions.extend(matching::source(slot.key(), slot.network_length(), &set, true));
+        expressions.push(self.parameters.answer.expression(slot.key()));
+        let comment = (self.label != self.parameters.name).then(|| self.parameters.name.clone());
+        Rule { chain: GUARD.to_owned(), expressions, comment }
+    }
+}
+
+/// Whether a chain's rules contain `ours`, and nothing before it lets packets by.
+fn in_force<'a>(rules: impl Iterator<Item = &'a [Expression]>, ours: &[Expression]) -> bool {
+    for rule in rules {
+        if Expression::same_list(rule, ours) {
+            return true;
+        }
+        // An unconditional verdict hides what follows.
+        if let [Expression::Verdict(_)] | [Expression::Counter, Expression::Verdict(_)] = rule {
+            return false;
+        }
+    }
+    false
+}
+
+fn has_jump(firewall: &mut Firewall, chain: &str) -> Result<bool, Error> {
+    let rules = firewall.rules(&table(), chain)?;
+    Ok(in_force(rules.iter().map(|rule| &rule.rule.expressions[..]), &jump(chain).expressions))
+}
+
+fn jump(chain: &str) -> Rule {
+    let expressions = vec![Expression::Verdict(Verdict::Jump(GUARD.to_owned()))];
+    Rule { chain: chain.to_owned(), expressions, comment: None }
+}
+
+fn base_chains() -> impl Iterator<Item = Chain> {
+    BASE_CHAINS.into_iter().map(|(name, number)| Chain {
+        name: name.to_owned(),
+        hook: Some(Hook { kind: "filter".to_owned(), number, priority: PRIORITY }),
+    })
+}
+
+fn table() -> Table {
+    Table { family: TableFamily::Inet, name: TABLE.to_owned() }
+}
+
+/// Bans by set.
+type Groups = BTreeMap<Slot, Vec<(Id, Element)>>;
+
+/// Bans by set, and those that no set can hold.
+fn group(bans: &[Wanted]) -> (Groups, Vec<(Id, Error)>) {
+    let mut groups = Groups::new();
+    let mut failed = Vec::new();
+    for (id, remaining) in bans {
+        match Slot::of(id) {
+            Some((slot, element)) => {
+                let timeout = remaining.map(|left| left.saturating_add(MARGIN));
+                groups.entry(slot).or_default().push((id.clone(), Element { timeout, ..element }));
+            }
+            None => failed.push(not_an_address(id)),
+        }
+    }
+    (groups, failed)
+}
+
+fn not_an_address(id: &Id) -> (Id, Error) {
+    (id.clone(), Error::NotAnAddress(id.text().to_owned()))
+}
+
+/// Whether the kernel keeps an element long enough; time has passed since `began`.
+fn long_enough(left: Option<Duration>, wanted: Option<Duration>, began: Instant) -> bool {
+    let wanted = wanted.filter(|wanted| *wanted <= super::object::LONGEST_TIMEOUT);
+    match (left, wanted) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(left), Some(wanted)) => left + began.elapsed() + TOLERANCE >= wanted,
+    }
+}
+
+fn much_longer(left: Option<Duration>, wanted: Option<Duration>) -> bool {
+    let wanted = wanted.filter(|wanted| *wanted <= super::object::LONGEST_TIMEOUT);
+    match (left, wanted) {
+        (_, None) => false,
+        (None, Some(_)) => true,
+        (Some(left), Some(wanted)) => left > wanted + TOLERANCE,
+    }
+}
+
+/// A jail's name with everything that `nft` cannot read in a name written as `_xx`.
+fn label(name: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'/');
+    name.bytes().fold(String::new(), |mut label, byte| {
+        if plain(byte) {
+            label.push(char::from(byte));
+        } else if byte == b'_' {
+            label.push_str("__");
+        } else {
+            label.push('_');
+            label.extend([byte >> 4, byte & 15].map(|d| char::from_digit(u32::from(d), 16).unwrap_or('0')));
+        }
+        label
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn names_of_sets_tell_the_jail() {
+        for slot in
+            [Slot::HOSTS[0], Slot::HOSTS[1], Slot { v6: false, prefix: 24 }, Slot { v6: true, prefix: 64 }]
+        {
+            assert_eq!(Slot::parse(&slot.set_name("sshd"), "sshd"), Some(slot));
+            assert_eq!(Slot::parse(&slot.set_name("my-sshd"), "sshd"), None);
+            assert_eq!(Slot::parse(&slot.set_name("24-sshd"), "sshd"), None);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn two_jails_never_share_a_label(a in ".{0,12}", b in ".{0,12}") {
+            prop_assert_eq!(a == b, label(&a) == label(&b));
+        }
+    }
+
+    #[test]
+    fn stock_parameters_are_understood() {
+        let services = Services::default();
+        let read = |port, protocol, blocktype| Parameters::read("j", port, protocol, blocktype, &services);
+        let parameters = read(Some("ssh,2222"), "tcp", "REJECT --reject-with icmp-port-unreachable").unwrap();
+        assert_eq!(
+            (&parameters.protocols[..], &parameters.ports[..]),
+            (&[6][..], &[(22, 22), (2222, 2222)][..])
+        );
+        assert_eq!(parameters.answer, Answer::Reject);
+        assert_eq!(read(Some("0:65535"), "tcp", "DROP").unwrap().ports, []);
+        assert_eq!(read(Some("0:65535"), "tcp", "DROP").unwrap().answer, Answer::Drop);
+        assert_eq!(read(None, "all", "reject").unwrap().protocols, []);
+        assert!(read(Some("nosuch"), "tcp", "reject").is_err());
+        assert!(read(Some("22"), "icmp", "reject").is_err());
+    }
+}

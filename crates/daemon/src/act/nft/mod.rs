@@ -1,0 +1,31 @@
+//! The kernel's packet filter over netlink: sets, rules, transactions, and the two ways to ban with them: our own
+//! default action, and the stock `nftables*` actions carried out natively.
+//!
+//! A ban counts as enforced when it was read back from the kernel. One thread owns the [`Firewall`].
+
+mod batch;
+mod decode;
+mod default_action;
+mod encode;
+mod error;
+mod events;
+mod expression;
+mod firewall;
+mod matching;
+mod object;
+mod ports;
+mod socket;
+mod uapi;
+
+pub use batch::Batch;
+pub use default_action::{DefaultAction, Difference, MARGIN, Parameters, TABLE, Wanted};
+pub use error::Error;
+pub use events::{Change, Events};
+pub use expression::{AnonymousSet, Comparison, Expression, MetaKey, Payload, Reject, Verdict};
+pub use firewall::Firewall;
+pub use matching::Answer;
+pub use object::{
+    Chain, Element, Hook, KernelRule, KernelSet, KeyType, LONGEST_TIMEOUT, Rule, Set, Table, TableFamily,
+};
+pub use ports::{PortError, PortRange, Services, protocols};
+pub use socket::{ANSWER_LIMIT, Socket};
