@@ -18,6 +18,22 @@ pub struct History {
     pub bantime: Value,
 }
 
+/// A file of ignored addresses, as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FileText {
+    /// It has not changed since.
+    Same,
+    /// It is another one.
+    New {
+        /// Which one: anything that changes when the file does.
+        version: u64,
+        /// What stands in it.
+        text: String,
+    },
+    /// It cannot be read, for this reason.
+    Unreadable(String),
+}
+
 /// The world as a jail sees it. The daemon answers from bounded caches, under time limits; a simulator from a script.
 pub trait Outside {
     /// The addresses of a host name; empty when it has none or nobody answers in time.
@@ -32,7 +48,8 @@ pub trait Outside {
     /// Whether the address is one of this machine's own.
     fn is_own(&mut self, id: &Id) -> bool;
 
-    /// Runs an `ignorecommand` under a time limit; its exit status, or what went wrong.
+    /// Runs an `ignorecommand` under a time limit; its exit status (negative: the signal that ended it), or what went
+    /// wrong. What its exit status means is not looked at here.
     ///
     /// # Errors
     /// Why it could not be run to its end.
@@ -40,4 +57,11 @@ pub trait Outside {
 
     /// Earlier bans of this offender in this jail (`None`) or, with `overalljails`, in all.
     fn history(&mut self, id: &Id, overalljails: bool) -> Option<History>;
+
+    /// The file of `ignoreip = file:PATH`, unless it still is the version `seen`. Asked for each failure: one looks at the file
+    /// once a second at most. A world without files has none that change.
+    fn ignore_file(&mut self, path: &str, seen: Option<u64>) -> FileText {
+        let _ = (path, seen);
+        FileText::Same
+    }
 }
