@@ -2,4 +2,5 @@
 //! firewall without a shell.
 
 pub mod nft;
+pub mod runner;
 pub mod shell;

@@ -114,6 +114,14 @@ impl<'a> Info<'a> {
         Info { about, family, facts, known: RefCell::default() }
     }
 
+    /// The address of the ticket, empty without one.
+    pub fn ip(&self) -> &'a str {
+        match self.about {
+            About::Ticket(ticket) => ticket.ip.as_ref().unwrap_or(&ticket.id).text(),
+            _ => "",
+        }
+    }
+
     /// What stands for `<tag>`; `None` when there is no such tag.
     pub(super) fn value(&self, tag: &str) -> Option<String> {
         if let Some(known) = self.known.borrow().get(tag) {
