@@ -2,6 +2,8 @@
 //!
 //! Nothing here does I/O: bytes and values go in, bytes, requests and text come out.
 
+pub mod frame;
+pub mod pickle;
 pub mod request;
 pub mod show;
 pub mod table;

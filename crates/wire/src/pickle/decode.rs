@@ -1,0 +1,558 @@
+//! Bytes to values.
+//!
+//! A pickle is a program for a stack machine. Ours has no opcode that could call anything: a class is a name, kept only if it is
+//! on the caller's list, and becomes an exception or text.
+
+use std::collections::HashMap;
+
+use portcullis_value::{Exception, Value};
+
+use super::Error;
+use super::opcode::*;
+
+/// What a pickle may cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of the pickle.
+    pub bytes: usize,
+    /// Objects that it makes, and values in the result (they may be more, as an object may occur twice).
+    pub items: usize,
+    /// Levels of nesting.
+    pub depth: usize,
+}
+
+impl Default for Limits {
+    /// Room for the configuration of thousands of jails; far from what a machine would notice.
+    fn default() -> Self {
+        Limits { bytes: 16 << 20, items: 1 << 20, depth: 32 }
+    }
+}
+
+/// Which classes a pickle may name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Classes {
+    /// None: requests are lists of words.
+    Refused,
+    /// Text and exceptions of Python, of Fail2ban and of its JSON reader: what replies hold.
+    Replies,
+}
+
+impl Classes {
+    /// The class by its present name, if it may be named.
+    fn named(self, module: &str, name: &str) -> Result<String, Error> {
+        // Protocols below 3 use the names that Python 2 had.
+        let module = match module {
+            "exceptions" | "__builtin__" => "builtins",
+            module => module,
+        };
+        let class = format!("{module}.{name}");
+        let harmless = match module {
+            "builtins" => {
+                matches!(name, "str" | "Exception" | "KeyboardInterrupt" | "SystemExit" | "StopIteration")
+                    || ["Error", "Exception", "Warning"].iter().any(|end| name.ends_with(end))
+            }
+            "fail2ban.exceptions" => true,
+            "fail2ban.server.failregex" => name == "RegexException",
+            "json.decoder" => name == "JSONDecodeError",
+            _ => false,
+        };
+        if self == Classes::Replies && harmless { Ok(class) } else { Err(Error::Class(class)) }
+    }
+}
+
+/// The value in a pickle of any protocol. What stands behind its end is ignored, as Python does.
+///
+/// Of integers only those of 64 bits are read. Lone surrogates in text become U+FFFD.
+///
+/// # Errors
+/// What is no pickle, a class that may not be named, or more than the limits.
+pub fn decode(pickle: &[u8], classes: Classes, limits: Limits) -> Result<Value, Error> {
+    if pickle.len() > limits.bytes {
+        return Err(Error::Limit("size"));
+    }
+    let mut machine = Machine {
+        input: pickle,
+        classes,
+        limits,
+        nodes: Vec::new(),
+        stack: Vec::new(),
+        marks: Vec::new(),
+        memo: HashMap::new(),
+    };
+    let root = machine.run()?;
+    let mut items = limits.items;
+    machine.value(root, limits.depth, &mut items)
+}
+
+/// An object that the pickle makes. Others are referred to by their index, as they may change later.
+enum Node {
+    Plain(Value),
+    List(Vec<usize>),
+    Tuple(Vec<usize>),
+    Set(Vec<usize>),
+    Dict(Vec<(usize, usize)>),
+    Class(String),
+    Exception { class: String, args: Vec<usize> },
+}
+
+struct Machine<'p> {
+    input: &'p [u8],
+    classes: Classes,
+    limits: Limits,
+    nodes: Vec<Node>,
+    stack: Vec<usize>,
+    /// Heights of the stack where a mark was set.
+    marks: Vec<usize>,
+    memo: HashMap<u64, usize>,
+}
+
+impl<'p> Machine<'p> {
+    fn take(&mut self, length: usize) -> Result<&'p [u8], Error> {
+        let (taken, rest) = self.input.split_at_checked(length).ok_or(Error::Truncated)?;
+        self.input = rest;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Error> {
+        let (taken, rest) = self.input.split_first_chunk().ok_or(Error::Truncated)?;
+        self.input = rest;
+        Ok(*taken)
+    }
+
+    /// Bytes with their length, of so many bytes, before them.
+    fn counted<const N: usize>(&mut self) -> Result<&'p [u8], Error> {
+        let mut length = [0; 8];
+        length[..N].copy_from_slice(&self.array::<N>()?);
+        self.take(usize::try_from(u64::from_le_bytes(length)).map_err(|_| Error::Truncated)?)
+    }
+
+    /// The rest of the line.
+    fn line(&mut self, opcode: u8) -> Result<&'p str, Error> {
+        let end = self.input.iter().position(|byte| *byte == b'\n').ok_or(Error::Truncated)?;
+        let line = self.take(end + 1)?;
+        std::str::from_utf8(&line[..end])
+            .map(|line| line.strip_suffix('\r').unwrap_or(line))
+            .map_err(|_| Error::Argument(opcode))
+    }
+
+    fn push(&mut self, node: Node) -> Result<(), Error> {
+        if self.nodes.len() >= self.limits.items {
+            return Err(Error::Limit("items"));
+        }
+        self.nodes.push(node);
+        self.stack.push(self.nodes.len() - 1);
+        Ok(())
+    }
+
+    fn plain(&mut self, value: impl Into<Value>) -> Result<(), Error> {
+        self.push(Node::Plain(value.into()))
+    }
+
+    fn text(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.plain(String::from_utf8_lossy(bytes).into_owned())
+    }
+
+    fn top(&self) -> Result<usize, Error> {
+        let floor = self.marks.last().copied().unwrap_or(0);
+        match self.stack.last() {
+            Some(top) if self.stack.len() > floor => Ok(*top),
+            _ => Err(Error::Underflow),
+        }
+    }
+
+    fn pop(&mut self) -> Result<usize, Error> {
+        let top = self.top()?;
+        self.stack.pop();
+        Ok(top)
+    }
+
+    fn pop_mark(&mut self) -> Result<Vec<usize>, Error> {
+        let height = self.marks.pop().ok_or(Error::NoMark)?;
+        Ok(self.stack.split_off(height))
+    }
+
+    fn tuple_of<const N: usize>(&mut self) -> Result<(), Error> {
+        let mut items = (0..N).map(|_| self.pop()).collect::<Result<Vec<_>, _>>()?;
+        items.reverse();
+        self.push(Node::Tuple(items))
+    }
+
+    fn append(&mut self, opcode: u8, mut items: Vec<usize>) -> Result<(), Error> {
+        let top = self.top()?;
+        match (opcode, &mut self.nodes[top]) {
+            (APPEND | APPENDS, Node::List(list)) | (ADDITEMS, Node::Set(list)) => list.append(&mut items),
+            _ => return Err(Error::Operand(opcode)),
+        }
+        Ok(())
+    }
+
+    fn set_items(&mut self, opcode: u8, items: Vec<usize>) -> Result<(), Error> {
+        let pairs = pairs(opcode, &items)?;
+        let top = self.top()?;
+        match &mut self.nodes[top] {
+            Node::Dict(dict) => dict.extend(pairs),
+            _ => return Err(Error::Operand(opcode)),
+        }
+        Ok(())
+    }
+
+    fn memoize(&mut self, slot: u64) -> Result<(), Error> {
+        let top = self.top()?;
+        if self.memo.len() >= self.limits.items {
+            return Err(Error::Limit("items"));
+        }
+        self.memo.insert(slot, top);
+        Ok(())
+    }
+
+    fn recall(&mut self, slot: u64) -> Result<(), Error> {
+        let node = *self.memo.get(&slot).ok_or(Error::NoMemo(slot))?;
+        self.stack.push(node);
+        Ok(())
+    }
+
+    fn run(&mut self) -> Result<usize, Error> {
+        loop {
+            let [opcode] = self.array().map_err(|_| Error::OutOfInput)?;
+            if opcode == STOP {
+                return self.pop();
+            }
+            // Opcodes that only push what is there already make no node.
+            if self.stack.len() > self.limits.items || self.marks.len() > self.limits.items {
+                return Err(Error::Limit("items"));
+            }
+            self.step(opcode)?;
+        }
+    }
+
+    fn step(&mut self, opcode: u8) -> Result<(), Error> {
+        match opcode {
+            PROTO => match self.array()? {
+                [protocol] if protocol > 5 => Err(Error::Protocol(protocol)),
+                _ => Ok(()),
+            },
+            FRAME => {
+                let length = u64::from_le_bytes(self.array()?);
+                if length > self.input.len() as u64 { Err(Error::Truncated) } else { Ok(()) }
+            }
+            NONE => self.plain(Value::None),
+            NEWTRUE => self.plain(true),
+            NEWFALSE => self.plain(false),
+            BININT | BININT1 | BININT2 | LONG1 | LONG4 | INT | LONG => self.integer(opcode),
+            BINFLOAT => {
+                let number = f64::from_be_bytes(self.array()?);
+                self.plain(number)
+            }
+            FLOAT => {
+                let number = portcullis_value::float(&self.line(opcode)?.into());
+                self.plain(number.map_err(|_| Error::Argument(opcode))?)
+            }
+            STRING | UNICODE | SHORT_BINSTRING | SHORT_BINUNICODE | BINSTRING | BINUNICODE | BINUNICODE8
+            | SHORT_BINBYTES | BINBYTES | BINBYTES8 | BYTEARRAY8 => self.string(opcode),
+            MARK => {
+                self.marks.push(self.stack.len());
+                Ok(())
+            }
+            POP if self.marks.last() == Some(&self.stack.len()) => {
+                self.marks.pop();
+                Ok(())
+            }
+            POP => self.pop().map(drop),
+            POP_MARK => self.pop_mark().map(drop),
+            DUP => {
+                let top = self.top()?;
+                self.stack.push(top);
+                Ok(())
+            }
+            EMPTY_LIST => self.push(Node::List(Vec::new())),
+            EMPTY_TUPLE => self.push(Node::Tuple(Vec::new())),
+            EMPTY_SET => self.push(Node::Set(Vec::new())),
+            EMPTY_DICT => self.push(Node::Dict(Vec::new())),
+            LIST | TUPLE | FROZENSET => {
+                let items = self.pop_mark()?;
+                self.push(match opcode {
+                    LIST => Node::List(items),
+                    TUPLE => Node::Tuple(items),
+                    _ => Node::Set(items),
+                })
+            }
+            DICT => {
+                let items = self.pop_mark()?;
+                self.push(Node::Dict(pairs(opcode, &items)?))
+            }
+            TUPLE1 => self.tuple_of::<1>(),
+            TUPLE2 => self.tuple_of::<2>(),
+            TUPLE3 => self.tuple_of::<3>(),
+            APPEND => {
+                let item = self.pop()?;
+                self.append(opcode, vec![item])
+            }
+            APPENDS | ADDITEMS => {
+                let items = self.pop_mark()?;
+                self.append(opcode, items)
+            }
+            SETITEM => {
+                let value = self.pop()?;
+                let key = self.pop()?;
+                self.set_items(opcode, vec![key, value])
+            }
+            SETITEMS => {
+                let items = self.pop_mark()?;
+                self.set_items(opcode, items)
+            }
+            PUT | BINPUT | LONG_BINPUT | GET | BINGET | LONG_BINGET | MEMOIZE => self.memo(opcode),
+            GLOBAL => {
+                let module = self.line(opcode)?;
+                let name = self.line(opcode)?;
+                let class = self.classes.named(module, name)?;
+                self.push(Node::Class(class))
+            }
+            STACK_GLOBAL | REDUCE | NEWOBJ | BUILD => self.object(opcode),
+            PERSID | BINPERSID | INST | OBJ | EXT1 | EXT2 | EXT4 | NEWOBJ_EX | NEXT_BUFFER
+            | READONLY_BUFFER => Err(Error::Class("an object".into())),
+            other => Err(Error::InvalidOpcode(other)),
+        }
+    }
+
+    fn integer(&mut self, opcode: u8) -> Result<(), Error> {
+        let number = match opcode {
+            BININT => i64::from(i32::from_le_bytes(self.array()?)),
+            BININT1 => i64::from(self.array::<1>()?[0]),
+            BININT2 => i64::from(u16::from_le_bytes(self.array()?)),
+            LONG1 => little_endian(self.counted::<1>()?)?,
+            LONG4 => little_endian(self.counted::<4>()?)?,
+            _ => {
+                let line = self.line(opcode)?;
+                match (opcode, line) {
+                    (INT, "00") => return self.plain(false),
+                    (INT, "01") => return self.plain(true),
+                    (_, line) => {
+                        let digits = line.trim().strip_suffix('L').unwrap_or(line).trim();
+                        let bare = digits.strip_prefix(['-', '+']).unwrap_or(digits);
+                        if bare.is_empty() || !bare.bytes().all(|byte| byte.is_ascii_digit()) {
+                            return Err(Error::Argument(opcode));
+                        }
+                        digits.parse().map_err(|_| Error::BigInteger)?
+                    }
+                }
+            }
+        };
+        self.plain(number)
+    }
+
+    fn string(&mut self, opcode: u8) -> Result<(), Error> {
+        match opcode {
+            SHORT_BINSTRING | SHORT_BINUNICODE => {
+                let bytes = self.counted::<1>()?;
+                self.text(bytes)
+            }
+            BINSTRING | BINUNICODE => {
+                let bytes = self.counted::<4>()?;
+                self.text(bytes)
+            }
+            BINUNICODE8 => {
+                let bytes = self.counted::<8>()?;
+                self.text(bytes)
+            }
+            SHORT_BINBYTES => {
+                let bytes = self.counted::<1>()?.to_vec();
+                self.plain(Value::Bytes(bytes))
+            }
+            BINBYTES => {
+                let bytes = self.counted::<4>()?.to_vec();
+                self.plain(Value::Bytes(bytes))
+            }
+            BINBYTES8 | BYTEARRAY8 => {
+                let bytes = self.counted::<8>()?.to_vec();
+                self.plain(Value::Bytes(bytes))
+            }
+            UNICODE => {
+                let end = self.input.iter().position(|byte| *byte == b'\n').ok_or(Error::Truncated)?;
+                let line = self.take(end + 1)?;
+                let text = raw_unicode_escape(&line[..end]);
+                self.plain(text)
+            }
+            _ => {
+                let quoted = self.line(opcode)?.trim();
+                let quote = quoted.chars().next().filter(|c| matches!(c, '\'' | '"'));
+                let inner = quote
+                    .and_then(|quote| quoted.strip_prefix(quote)?.strip_suffix(quote))
+                    .ok_or(Error::Argument(opcode))?;
+                let bytes = unescape(inner).ok_or(Error::Argument(opcode))?;
+                self.text(&bytes)
+            }
+        }
+    }
+
+    fn memo(&mut self, opcode: u8) -> Result<(), Error> {
+        let slot = match opcode {
+            MEMOIZE => self.memo.len() as u64,
+            BINPUT | BINGET => u64::from(self.array::<1>()?[0]),
+            LONG_BINPUT | LONG_BINGET => u64::from(u32::from_le_bytes(self.array()?)),
+            _ => self.line(opcode)?.trim().parse().map_err(|_| Error::Argument(opcode))?,
+        };
+        if matches!(opcode, GET | BINGET | LONG_BINGET) { self.recall(slot) } else { self.memoize(slot) }
+    }
+
+    /// Classes, and the few objects that they may become.
+    fn object(&mut self, opcode: u8) -> Result<(), Error> {
+        let above = self.pop()?;
+        let below = self.pop()?;
+        match (opcode, &self.nodes[below], &self.nodes[above]) {
+            (STACK_GLOBAL, Node::Plain(Value::Str(module)), Node::Plain(Value::Str(name))) => {
+                let class = self.classes.named(module, name)?;
+                self.push(Node::Class(class))
+            }
+            (REDUCE | NEWOBJ, Node::Class(class), Node::Tuple(args)) => {
+                if class != "builtins.str" {
+                    let made = Node::Exception { class: class.clone(), args: args.clone() };
+                    return self.push(made);
+                }
+                match args.as_slice() {
+                    [text] => {
+                        self.stack.push(*text);
+                        Ok(())
+                    }
+                    _ => Err(Error::Operand(opcode)),
+                }
+            }
+            // The attributes of an exception say nothing that its arguments do not.
+            (BUILD, Node::Exception { .. }, _) => {
+                self.stack.push(below);
+                Ok(())
+            }
+            (STACK_GLOBAL, ..) => Err(Error::Operand(opcode)),
+            _ => Err(Error::Class("an object".into())),
+        }
+    }
+
+    /// The object as a value, `depth` levels at most, `items` values at most.
+    fn value(&self, node: usize, depth: usize, items: &mut usize) -> Result<Value, Error> {
+        // An object may occur many times: a long text is charged as several items each time.
+        let cost = match &self.nodes[node] {
+            Node::Plain(Value::Str(text)) => 1 + text.len() / 32,
+            Node::Plain(Value::Bytes(bytes)) => 1 + bytes.len() / 32,
+            _ => 1,
+        };
+        *items = items.checked_sub(cost).ok_or(Error::Limit("items"))?;
+        let below = depth.checked_sub(1).ok_or(Error::Limit("depth"))?;
+        let mut all = |nodes: &[usize]| {
+            nodes.iter().map(|node| self.value(*node, below, items)).collect::<Result<Vec<_>, _>>()
+        };
+        Ok(match &self.nodes[node] {
+            Node::Plain(value) => value.clone(),
+            Node::List(nodes) => Value::List(all(nodes)?),
+            Node::Tuple(nodes) => Value::Tuple(all(nodes)?),
+            Node::Set(nodes) => Value::Set(all(nodes)?),
+            Node::Class(class) => return Err(Error::Class(class.clone())),
+            Node::Exception { class, args } => {
+                Value::Exception(Exception { class: class.clone(), args: all(args)? })
+            }
+            Node::Dict(pairs) => {
+                let mut dict: Vec<(Value, Value)> = Vec::with_capacity(pairs.len());
+                let mut places: HashMap<String, usize> = HashMap::new();
+                for (key, value) in pairs {
+                    let key = self.value(*key, below, items)?;
+                    let value = self.value(*value, below, items)?;
+                    // A key that comes again keeps its place and takes the later value.
+                    match places.entry(key.repr()) {
+                        std::collections::hash_map::Entry::Occupied(place) => dict[*place.get()].1 = value,
+                        std::collections::hash_map::Entry::Vacant(place) => {
+                            place.insert(dict.len());
+                            dict.push((key, value));
+                        }
+                    }
+                }
+                Value::Dict(dict)
+            }
+        })
+    }
+}
+
+fn pairs(opcode: u8, items: &[usize]) -> Result<Vec<(usize, usize)>, Error> {
+    if !items.len().is_multiple_of(2) {
+        return Err(Error::Operand(opcode));
+    }
+    Ok(items.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect())
+}
+
+/// Two's complement, the lowest byte first, of any length.
+fn little_endian(bytes: &[u8]) -> Result<i64, Error> {
+    let negative = bytes.last().is_some_and(|byte| byte & 0x80 != 0);
+    let fill = if negative { 0xff } else { 0 };
+    let mut wide = [fill; 8];
+    let (low, high) = bytes.split_at(bytes.len().min(8));
+    wide[..low.len()].copy_from_slice(low);
+    let number = i64::from_le_bytes(wide);
+    if high.iter().any(|byte| *byte != fill) || (number < 0) != negative {
+        return Err(Error::BigInteger);
+    }
+    Ok(number)
+}
+
+/// Text of protocol 0: Latin-1 with `\u` and `\U` escapes.
+fn raw_unicode_escape(line: &[u8]) -> String {
+    let mut out = String::with_capacity(line.len());
+    let mut high: Option<u32> = None;
+    let mut rest = line;
+    while let Some((&byte, after)) = rest.split_first() {
+        let digits = match after.first() {
+            Some(b'u') if byte == b'\\' => 4,
+            Some(b'U') if byte == b'\\' => 8,
+            _ => 0,
+        };
+        let escaped = (digits > 0)
+            .then(|| after.get(1..=digits))
+            .flatten()
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| u32::from_str_radix(digits, 16).ok());
+        let (code, after) = match escaped {
+            Some(code) => (code, &after[digits + 1..]),
+            None => (u32::from(byte), after),
+        };
+        rest = after;
+        // A pair of surrogates is one character; alone they are none.
+        match (high.take(), code) {
+            (Some(first), 0xdc00..=0xdfff) => {
+                let pair = 0x1_0000 + ((first - 0xd800) << 10) + (code - 0xdc00);
+                out.push(char::from_u32(pair).unwrap_or(char::REPLACEMENT_CHARACTER));
+                continue;
+            }
+            (Some(_), _) => out.push(char::REPLACEMENT_CHARACTER),
+            (None, _) => {}
+        }
+        match code {
+            0xd800..=0xdbff => high = Some(code),
+            code => out.push(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER)),
+        }
+    }
+    if high.is_some() {
+        out.push(char::REPLACEMENT_CHARACTER);
+    }
+    out
+}
+
+/// The inside of a string that was written with `repr()`.
+fn unescape(text: &str) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte != b'\\' {
+            out.push(byte);
+            continue;
+        }
+        out.push(match bytes.next()? {
+            b'n' => b'\n',
+            b't' => b'\t',
+            b'r' => b'\r',
+            b'0' => 0,
+            b'x' => {
+                let digits = [bytes.next()?, bytes.next()?];
+                u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
+            }
+            same @ (b'\\' | b'\'' | b'"') => same,
+            _ => return None,
+        });
+    }
+    Some(out)
+}
