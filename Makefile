@@ -3,6 +3,8 @@
 SHELL = /bin/sh
 NEXTEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo yes)
 
+SCRIPTS = compliance/fetch compliance/hosts compliance/licences compliance/tally demo/run packaging/install .ci/run
+
 .PHONY: help demo test check fmt lint deny bench fetch release install clean-fetched
 
 help: ## List these targets
@@ -28,8 +30,9 @@ check: fmt lint deny test ## What must hold before a commit: format, lints, lice
 fmt: ## Is everything formatted?
 	cargo fmt --all --check
 
-lint: ## Clippy, with warnings as errors
+lint: ## Clippy, with warnings as errors; shellcheck, if installed
 	cargo clippy --workspace --all-targets -- --deny warnings
+	@if command -v shellcheck >/dev/null; then shellcheck --severity=warning $(SCRIPTS); fi
 
 deny: ## Licences and sources of all dependencies (and advisories, if cargo-deny is installed)
 	@compliance/licences

@@ -81,7 +81,7 @@ impl fmt::Display for Output {
 /// | `conf/` | Debian's `/etc/fail2ban`, without `jail.d/defaults-debian.conf` (no jail is enabled) |
 /// | `conf/fail2ban.local` | puts socket, pid file, database and log into the directory |
 /// | `f2b.sock`, `f2b.pid`, `f2b.sqlite3`, `fail2ban.log` | these |
-/// | `bin/` | `fail2ban-server`, `fail2ban-client`, `fail2ban-regex` |
+/// | `bin/` | `fail2ban-server`, `fail2ban-client`, `fail2ban-regex`; in `other/` the other program's |
 ///
 /// Dropped, it ends its server and removes the directory.
 pub struct Peer {
@@ -112,20 +112,14 @@ impl Peer {
             "conf/fail2ban.local",
             "[Definition]\nsocket = @DIR@/f2b.sock\npidfile = @DIR@/f2b.pid\ndbfile = @DIR@/f2b.sqlite3\nlogtarget = @DIR@/fail2ban.log\n",
         );
-        std::fs::create_dir(peer.path("bin")).unwrap();
-        for name in ["fail2ban-server", "fail2ban-client", "fail2ban-regex"] {
-            let link = peer.path("bin").join(name);
+        link_programs(&peer.path("bin"), who);
+        link_programs(
+            &peer.path("other"),
             match who {
-                // The genuine programs find their modules beside themselves, so a link will not do.
-                Who::Genuine => {
-                    let wrapper = workspace().join("target/genuine/bin").join(name);
-                    std::fs::write(&link, format!("#!/bin/sh\nexec {} \"$@\"\n", wrapper.display())).unwrap();
-                    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-                    std::fs::set_permissions(&link, mode).unwrap();
-                }
-                Who::Ours => std::os::unix::fs::symlink(our_binary(), &link).unwrap(),
-            }
-        }
+                Who::Genuine => Who::Ours,
+                Who::Ours => Who::Genuine,
+            },
+        );
         Some(peer)
     }
 
@@ -182,6 +176,11 @@ impl Peer {
     /// Runs `fail2ban-client` with `-c`, `-s` and `-p` of this peer.
     pub fn client(&self, arguments: &[&str]) -> Output {
         self.run("fail2ban-client", &[&PLACES[..], arguments].concat())
+    }
+
+    /// Runs the other program's `fail2ban-client` against this peer: a genuine client drives our server, or ours a genuine one.
+    pub fn other_client(&self, arguments: &[&str]) -> Output {
+        self.run("../other/fail2ban-client", &[&PLACES[..], arguments].concat())
     }
 
     /// Runs `fail2ban-regex` with these arguments.
@@ -355,6 +354,24 @@ impl Drop for Peer {
             if wait_for(Duration::from_secs(10), gone).is_none() {
                 let _ = kill_process(pid, Signal::KILL);
             }
+        }
+    }
+}
+
+/// Makes the programs of that kind callable by Fail2ban's names in a new directory.
+fn link_programs(dir: &Path, who: Who) {
+    std::fs::create_dir(dir).unwrap();
+    for name in ["fail2ban-server", "fail2ban-client", "fail2ban-regex"] {
+        let link = dir.join(name);
+        match who {
+            // The genuine programs find their modules beside themselves, so a link will not do.
+            Who::Genuine => {
+                let program = workspace().join("target/genuine/bin").join(name);
+                std::fs::write(&link, format!("#!/bin/sh\nexec {} \"$@\"\n", program.display())).unwrap();
+                let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+                std::fs::set_permissions(&link, mode).unwrap();
+            }
+            Who::Ours => std::os::unix::fs::symlink(our_binary(), &link).unwrap(),
         }
     }
 }
