@@ -1,1 +1,3 @@
 //! Filters: which lines are failures, and whose.
+
+mod python;

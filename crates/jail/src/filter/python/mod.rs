@@ -1,0 +1,20 @@
+//! Python's regular expressions, exactly: filters are written in Python's dialect and must mean here what they mean there.
+//!
+//! A pattern is parsed into a tree of our own ([`ast`], [`parse`], with Python's own error messages). From the tree come
+//! three things: an exact program for the linear-time engine, when the pattern is regular ([`linear`]); an exact program
+//! for a backtracking engine with a memory, for all others ([`program`], [`backtrack`]); and a superset of the pattern
+//! that is always regular, for the automaton which decides whether a line can match at all ([`linear::superset`]).
+
+mod ast;
+mod backtrack;
+mod class;
+mod linear;
+mod parse;
+mod program;
+mod regex;
+mod rewrite;
+
+pub(crate) use ast::Node;
+pub(crate) use linear::superset;
+pub(crate) use parse::Error;
+pub(crate) use regex::{Captures, Regex};

@@ -1,0 +1,281 @@
+//! A pattern as a program for the backtracking engine.
+
+use super::ast::{Assertion, Greed, Look, Node, Repeat};
+use super::class::CharSet;
+
+/// More instructions than this are refused: counted repetitions are written out.
+const LONGEST: usize = 100_000;
+/// How many conditions the engine's memory may depend on (each doubles it).
+const MOST_CONDITIONS: usize = 4;
+
+/// One step of a program. Numbers are places in the program, unless said.
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    Char(char),
+    /// Number of a set.
+    Set(usize),
+    Assert(Assertion),
+    /// Tries `first`, then `second`. `memo` numbers this choice.
+    Split { first: usize, second: usize, memo: usize },
+    Jump(usize),
+    /// Keeps the position in a slot (two for each group).
+    Save(usize),
+    /// Forgets where a loop's last round began.
+    Enter { register: usize },
+    /// The head of a loop whose body may match nothing: no second round from the same place.
+    Head { register: usize, body: usize, exit: usize, lazy: bool, memo: usize },
+    /// A look around; its body follows and ends with `Match`.
+    Look { negated: bool, behind: Option<u32>, next: usize, table: Option<usize> },
+    /// An atomic group; its body follows and ends with `Match`.
+    Atomic { next: usize },
+    Backref { group: usize, fold: bool },
+    Condition { group: usize, no: usize },
+    Match,
+}
+
+/// What the memory of a choice depends on, besides place and position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Depends {
+    /// Whether this group has matched.
+    Group(usize),
+    /// Whether the loop's round has moved yet.
+    Register(usize),
+}
+
+/// A compiled pattern.
+#[derive(Clone, Debug)]
+pub(super) struct Program {
+    pub(super) steps: Vec<Step>,
+    pub(super) sets: Vec<CharSet>,
+    pub(super) groups: usize,
+    pub(super) registers: usize,
+    /// How many choices there are.
+    pub(super) memos: usize,
+    /// How many look-arounds have answers that can be kept.
+    pub(super) tables: usize,
+    /// Whether failed choices may be remembered, and on what that depends. With back-references they may not.
+    pub(super) memory: Option<Vec<Depends>>,
+    /// Can match at the beginning of the text only.
+    pub(super) anchored: bool,
+}
+
+/// Compiles; `None` when the program would be too long.
+pub(super) fn compile(node: &Node, groups: usize) -> Option<Program> {
+    let mut program = Program {
+        steps: Vec::new(),
+        sets: Vec::new(),
+        groups,
+        registers: 0,
+        memos: 0,
+        tables: 0,
+        memory: None,
+        anchored: anchored(node),
+    };
+    let mut depends = Vec::new();
+    program.node(node, &mut depends)?;
+    program.push(Step::Match)?;
+    let referring = node.any(&|node| matches!(node, Node::Backref { .. }));
+    if !referring && depends.len() <= MOST_CONDITIONS {
+        program.memory = Some(depends);
+    }
+    Some(program)
+}
+
+/// Whether a program for this tree stays within bounds, without compiling it.
+pub(super) fn fits(node: &Node) -> bool {
+    length(node) < LONGEST as u64
+}
+
+/// An upper bound of a program's length.
+fn length(node: &Node) -> u64 {
+    let children: u64 = node.children().into_iter().map(length).fold(0, u64::saturating_add);
+    match node {
+        Node::Repeat(repeat) => {
+            let copies = u64::from(repeat.max.unwrap_or(repeat.min.saturating_add(1)).max(1));
+            children.saturating_add(2).saturating_mul(copies).saturating_add(2)
+        }
+        Node::Alternate(nodes) => children.saturating_add(nodes.len() as u64 * 2),
+        _ => children.saturating_add(4),
+    }
+}
+
+fn anchored(node: &Node) -> bool {
+    match node {
+        Node::Assert(Assertion::Start) => true,
+        Node::Concat(nodes) => nodes.first().is_some_and(anchored),
+        Node::Group(_, node) | Node::Atomic(node) => anchored(node),
+        Node::Alternate(nodes) => nodes.iter().all(anchored),
+        _ => false,
+    }
+}
+
+impl Program {
+    fn push(&mut self, step: Step) -> Option<usize> {
+        if self.steps.len() >= LONGEST {
+            return None;
+        }
+        self.steps.push(step);
+        Some(self.steps.len() - 1)
+    }
+
+    fn memo(&mut self) -> usize {
+        self.memos += 1;
+        self.memos - 1
+    }
+
+    fn node(&mut self, node: &Node, depends: &mut Vec<Depends>) -> Option<()> {
+        match node {
+            Node::Empty => {}
+            Node::Literal(c) => {
+                self.push(Step::Char(*c))?;
+            }
+            Node::Class(class) => {
+                self.sets.push(CharSet::new(class));
+                self.push(Step::Set(self.sets.len() - 1))?;
+            }
+            Node::Assert(assertion) => {
+                self.push(Step::Assert(*assertion))?;
+            }
+            Node::Group(group, node) => {
+                self.push(Step::Save(group * 2))?;
+                self.node(node, depends)?;
+                self.push(Step::Save(group * 2 + 1))?;
+            }
+            Node::Concat(nodes) => {
+                for node in nodes {
+                    self.node(node, depends)?;
+                }
+            }
+            Node::Alternate(nodes) => self.alternate(nodes, depends)?,
+            Node::Repeat(repeat) => self.repeat(repeat, depends)?,
+            Node::Look(look) => self.look(look, depends)?,
+            Node::Atomic(node) => self.atomic(node, depends)?,
+            Node::Backref { group, fold } => {
+                self.push(Step::Backref { group: *group, fold: *fold })?;
+            }
+            Node::Conditional { group, yes, no } => {
+                if !depends.contains(&Depends::Group(*group)) {
+                    depends.push(Depends::Group(*group));
+                }
+                let condition = self.push(Step::Condition { group: *group, no: 0 })?;
+                self.node(yes, depends)?;
+                let jump = self.push(Step::Jump(0))?;
+                self.steps[condition] = Step::Condition { group: *group, no: self.steps.len() };
+                self.node(no, depends)?;
+                self.steps[jump] = Step::Jump(self.steps.len());
+            }
+        }
+        Some(())
+    }
+
+    fn alternate(&mut self, nodes: &[Node], depends: &mut Vec<Depends>) -> Option<()> {
+        let mut jumps = Vec::new();
+        for (i, node) in nodes.iter().enumerate() {
+            if i + 1 == nodes.len() {
+                self.node(node, depends)?;
+                break;
+            }
+            let memo = self.memo();
+            let split = self.push(Step::Split { first: 0, second: 0, memo })?;
+            self.node(node, depends)?;
+            jumps.push(self.push(Step::Jump(0))?);
+            self.steps[split] = Step::Split { first: split + 1, second: self.steps.len(), memo };
+        }
+        for jump in jumps {
+            self.steps[jump] = Step::Jump(self.steps.len());
+        }
+        Some(())
+    }
+
+    fn atomic(&mut self, node: &Node, depends: &mut Vec<Depends>) -> Option<()> {
+        let atomic = self.push(Step::Atomic { next: 0 })?;
+        self.node(node, depends)?;
+        self.push(Step::Match)?;
+        self.steps[atomic] = Step::Atomic { next: self.steps.len() };
+        Some(())
+    }
+
+    fn look(&mut self, look: &Look, depends: &mut Vec<Depends>) -> Option<()> {
+        let dependent = look.node.any(&|node| match node {
+            Node::Group(..) => !look.negated,
+            Node::Backref { .. } | Node::Conditional { .. } => true,
+            _ => false,
+        });
+        let table = (!dependent).then(|| {
+            self.tables += 1;
+            self.tables - 1
+        });
+        let step = |next| Step::Look { negated: look.negated, behind: look.behind, next, table };
+        let place = self.push(step(0))?;
+        self.node(&look.node, depends)?;
+        self.push(Step::Match)?;
+        self.steps[place] = step(self.steps.len());
+        Some(())
+    }
+
+    fn repeat(&mut self, repeat: &Repeat, depends: &mut Vec<Depends>) -> Option<()> {
+        if repeat.greed == Greed::Possessive {
+            let greedy = Repeat { greed: Greed::Greedy, ..repeat.clone() };
+            return self.atomic(&Node::Repeat(Box::new(greedy)), depends);
+        }
+        let lazy = repeat.greed == Greed::Lazy;
+        for _ in 0..repeat.min {
+            self.node(&repeat.node, depends)?;
+        }
+        let copies = repeat.max.map(|max| max - repeat.min);
+        if copies == Some(0) {
+            return Some(());
+        }
+        // One optional copy of what matches nothing is harmless; only rounds must be kept from standing still.
+        if repeat.node.nullable() && copies != Some(1) {
+            return self.careful_loop(repeat, copies, lazy, depends);
+        }
+        let mut exits = Vec::new();
+        let split = |first, second, memo| match lazy {
+            true => Step::Split { first: second, second: first, memo },
+            false => Step::Split { first, second, memo },
+        };
+        for _ in 0..copies.unwrap_or(1) {
+            let memo = self.memo();
+            let place = self.push(split(0, 0, memo))?;
+            self.node(&repeat.node, depends)?;
+            if copies.is_none() {
+                self.push(Step::Jump(place))?;
+            }
+            exits.push((place, memo));
+        }
+        for (place, memo) in exits {
+            self.steps[place] = split(place + 1, self.steps.len(), memo);
+        }
+        Some(())
+    }
+
+    /// A loop whose body may match nothing.
+    fn careful_loop(
+        &mut self,
+        repeat: &Repeat,
+        copies: Option<u32>,
+        lazy: bool,
+        depends: &mut Vec<Depends>,
+    ) -> Option<()> {
+        let register = self.registers;
+        self.registers += 1;
+        depends.push(Depends::Register(register));
+        self.push(Step::Enter { register })?;
+        let mut heads = Vec::new();
+        for _ in 0..copies.unwrap_or(1) {
+            let memo = self.memo();
+            let head = self.push(Step::Head { register, body: 0, exit: 0, lazy, memo })?;
+            self.node(&repeat.node, depends)?;
+            if copies.is_none() {
+                self.push(Step::Jump(head))?;
+            }
+            heads.push((head, memo));
+        }
+        for (head, memo) in heads {
+            let exit = self.steps.len();
+            self.steps[head] = Step::Head { register, body: head + 1, exit, lazy, memo };
+        }
+        Some(())
+    }
+}
