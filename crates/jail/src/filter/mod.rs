@@ -1,3 +1,19 @@
 //! Filters: which lines are failures, and whose.
+//!
+//! A [`Filter`] has a jail's regexes and what goes with them. It is asked line by line; its answer, a [`Verdict`], has
+//! the failures and what there is to say about the line. Addresses that are ignored, counting and banning are not its
+//! business.
 
+mod clock;
+mod connection;
+mod gate;
+mod identity;
+mod judge;
 mod python;
+mod settings;
+mod tags;
+mod window;
+
+pub use identity::UseDns;
+pub use judge::{DatedLine, Hit, Moment, Status, Verdict};
+pub use settings::{Counters, Filter, LONGEST_LINE, RegexError};

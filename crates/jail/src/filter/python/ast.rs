@@ -97,7 +97,9 @@ impl Node {
     /// The nodes directly below.
     pub(crate) fn children(&self) -> Vec<&Node> {
         match self {
-            Node::Empty | Node::Class(_) | Node::Literal(_) | Node::Assert(_) | Node::Backref { .. } => Vec::new(),
+            Node::Empty | Node::Class(_) | Node::Literal(_) | Node::Assert(_) | Node::Backref { .. } => {
+                Vec::new()
+            }
             Node::Group(_, node) | Node::Atomic(node) => vec![node],
             Node::Concat(nodes) | Node::Alternate(nodes) => nodes.iter().collect(),
             Node::Repeat(repeat) => vec![&repeat.node],

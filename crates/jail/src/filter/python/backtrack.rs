@@ -287,7 +287,9 @@ impl Run<'_> {
         negated: bool,
         table: Option<usize>,
     ) -> Result<bool, TooHard> {
-        let known = table.filter(|_| self.remember).map(|table| self.choices + (table * (self.text.len() + 1) + at) * 2);
+        let known = table
+            .filter(|_| self.remember)
+            .map(|table| self.choices + (table * (self.text.len() + 1) + at) * 2);
         if let Some(bit) = known {
             let memory = &self.scratch.memory;
             if memory[bit / 64] >> (bit % 64) & 1 == 1 {

@@ -58,7 +58,11 @@ pub(super) fn folded(class: &ClassUnicode, ascii: bool) -> ClassUnicode {
     let mut folded = class.clone();
     if ascii {
         for letter in ('a'..='z').chain('A'..='Z').filter(|letter| contains(class, *letter)) {
-            let other = if letter.is_ascii_lowercase() { letter.to_ascii_uppercase() } else { letter.to_ascii_lowercase() };
+            let other = if letter.is_ascii_lowercase() {
+                letter.to_ascii_uppercase()
+            } else {
+                letter.to_ascii_lowercase()
+            };
             folded.push(ClassUnicodeRange::new(other, other));
         }
     } else if folded.try_case_fold_simple().is_err() {

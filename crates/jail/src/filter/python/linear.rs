@@ -89,7 +89,7 @@ pub(crate) enum Scene {
 pub(crate) fn superset(node: &Node, scene: Scene, inside: Option<(usize, &Hir)>) -> Hir {
     let over = |node: &Node| superset(node, scene, inside);
     match node {
-        Node::Empty => Hir::empty(),
+        Node::Empty | Node::Look(_) => Hir::empty(),
         Node::Literal('\n') if scene == Scene::Piece => optional(literal('\n')),
         Node::Literal(c) => literal(*c),
         Node::Class(class) => {
@@ -120,7 +120,6 @@ pub(crate) fn superset(node: &Node, scene: Scene, inside: Option<(usize, &Hir)>)
             greedy: repeat.greed != Greed::Lazy,
             sub: Box::new(over(&repeat.node)),
         }),
-        Node::Look(_) => Hir::empty(),
         Node::Backref { .. } => anything(),
     }
 }

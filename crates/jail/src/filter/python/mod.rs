@@ -14,7 +14,10 @@ mod program;
 mod regex;
 mod rewrite;
 
-pub(crate) use ast::Node;
-pub(crate) use linear::superset;
-pub(crate) use parse::Error;
+pub(crate) use ast::{Assertion, Node};
+pub(crate) use backtrack::TooHard;
+pub(crate) use linear::{Scene, anything, superset};
 pub(crate) use regex::{Captures, Regex};
+
+#[cfg(test)]
+mod tests;

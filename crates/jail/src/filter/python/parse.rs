@@ -163,7 +163,11 @@ impl Parser {
                 '\\' => items.push(Item::plain(self.escape(start, flags)?)),
                 '[' => items.push(Item::plain(self.set(start, flags)?)),
                 '.' => items.push(Item::plain(Node::Class(Box::new(class::dot(flags.dotall))))),
-                '^' => items.push(Item::place(if flags.multiline { Assertion::LineStart } else { Assertion::Start })),
+                '^' => items.push(Item::place(if flags.multiline {
+                    Assertion::LineStart
+                } else {
+                    Assertion::Start
+                })),
                 '$' => items.push(Item::place(if flags.multiline {
                     Assertion::LineEnd
                 } else {
@@ -172,10 +176,8 @@ impl Parser {
                 '*' | '+' | '?' | '{' => self.repeat(c, start, &mut items, flags)?,
                 '(' => {
                     let at_start = first && items.is_empty();
-                    match self.group(start, &mut flags, at_start)? {
-                        Some(node) => items.push(Item::plain(node)),
-                        None => continue,
-                    }
+                    let node = self.group(start, &mut flags, at_start)?;
+                    items.extend(node.map(Item::plain));
                 }
                 c => items.push(Item::plain(literal(c, flags))),
             }
@@ -193,13 +195,13 @@ impl Parser {
             '*' => (0, None),
             '+' => (1, None),
             '?' => (0, Some(1)),
-            _ => match self.counts(start)? {
-                Some(counts) => counts,
-                None => {
+            _ => {
+                let Some(counts) = self.counts(start)? else {
                     items.push(Item::plain(literal('{', flags)));
                     return Ok(());
-                }
-            },
+                };
+                counts
+            }
         };
         match items.last() {
             None | Some(Item { kind: Kind::Place, .. }) => return Err(self.error("nothing to repeat", start)),
@@ -227,7 +229,8 @@ impl Parser {
             return Ok(None);
         }
         let low = self.eat_while(usize::MAX, |c| c.is_ascii_digit());
-        let high = if self.eat(',') { self.eat_while(usize::MAX, |c| c.is_ascii_digit()) } else { low.clone() };
+        let high =
+            if self.eat(',') { self.eat_while(usize::MAX, |c| c.is_ascii_digit()) } else { low.clone() };
         if !self.eat('}') {
             self.at = here;
             return Ok(None);

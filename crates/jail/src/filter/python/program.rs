@@ -16,20 +16,45 @@ pub(super) enum Step {
     Set(usize),
     Assert(Assertion),
     /// Tries `first`, then `second`. `memo` numbers this choice.
-    Split { first: usize, second: usize, memo: usize },
+    Split {
+        first: usize,
+        second: usize,
+        memo: usize,
+    },
     Jump(usize),
     /// Keeps the position in a slot (two for each group).
     Save(usize),
     /// Forgets where a loop's last round began.
-    Enter { register: usize },
+    Enter {
+        register: usize,
+    },
     /// The head of a loop whose body may match nothing: no second round from the same place.
-    Head { register: usize, body: usize, exit: usize, lazy: bool, memo: usize },
+    Head {
+        register: usize,
+        body: usize,
+        exit: usize,
+        lazy: bool,
+        memo: usize,
+    },
     /// A look around; its body follows and ends with `Match`.
-    Look { negated: bool, behind: Option<u32>, next: usize, table: Option<usize> },
+    Look {
+        negated: bool,
+        behind: Option<u32>,
+        next: usize,
+        table: Option<usize>,
+    },
     /// An atomic group; its body follows and ends with `Match`.
-    Atomic { next: usize },
-    Backref { group: usize, fold: bool },
-    Condition { group: usize, no: usize },
+    Atomic {
+        next: usize,
+    },
+    Backref {
+        group: usize,
+        fold: bool,
+    },
+    Condition {
+        group: usize,
+        no: usize,
+    },
     Match,
 }
 
@@ -231,9 +256,9 @@ impl Program {
             return self.careful_loop(repeat, copies, lazy, depends);
         }
         let mut exits = Vec::new();
-        let split = |first, second, memo| match lazy {
-            true => Step::Split { first: second, second: first, memo },
-            false => Step::Split { first, second, memo },
+        let split = |first, second, memo| {
+            let (first, second) = if lazy { (second, first) } else { (first, second) };
+            Step::Split { first, second, memo }
         };
         for _ in 0..copies.unwrap_or(1) {
             let memo = self.memo();

@@ -139,8 +139,10 @@ fn span(start: usize, end: usize) -> Option<(usize, usize)> {
 fn build(node: &Node) -> Option<Linear> {
     let mut demands = Demands::default();
     let hir = linear::exact(node, &mut demands)?;
-    let config = meta::Config::new().utf8_empty(true).nfa_size_limit(Some(16 << 20)).hybrid_cache_capacity(1 << 20);
-    let regex = meta::Builder::new().configure(config).syntax(syntax::Config::new()).build_from_hir(&hir).ok()?;
+    let config =
+        meta::Config::new().utf8_empty(true).nfa_size_limit(Some(16 << 20)).hybrid_cache_capacity(1 << 20);
+    let regex =
+        meta::Builder::new().configure(config).syntax(syntax::Config::new()).build_from_hir(&hir).ok()?;
     Some(Linear { slots: regex.create_captures(), regex, demands })
 }
 

@@ -15,7 +15,9 @@ fn rewrite(node: Node, before: Option<&ClassUnicode>) -> Node {
     match node {
         Node::Group(group, node) => Node::Group(group, Box::new(rewrite(*node, before))),
         Node::Atomic(node) => Node::Atomic(Box::new(rewrite(*node, before))),
-        Node::Alternate(nodes) => Node::Alternate(nodes.into_iter().map(|node| rewrite(node, before)).collect()),
+        Node::Alternate(nodes) => {
+            Node::Alternate(nodes.into_iter().map(|node| rewrite(node, before)).collect())
+        }
         Node::Concat(nodes) => concat(nodes, before),
         Node::Conditional { group, yes, no } => Node::Conditional {
             group,

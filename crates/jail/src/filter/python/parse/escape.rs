@@ -62,7 +62,13 @@ impl Parser {
     }
 
     /// A reference to a group that is there, closed, and not of the same look-behind.
-    pub(super) fn reference(&self, group: usize, start: usize, end: usize, flags: Flags) -> Result<Node, Error> {
+    pub(super) fn reference(
+        &self,
+        group: usize,
+        start: usize,
+        end: usize,
+        flags: Flags,
+    ) -> Result<Node, Error> {
         if self.groups[group].open {
             return Err(self.error("cannot refer to an open group", start));
         }
@@ -72,7 +78,9 @@ impl Parser {
 
     pub(super) fn outside_lookbehind(&self, group: usize, position: usize) -> Result<(), Error> {
         if self.lookbehind.is_some_and(|groups| group >= groups) {
-            return Err(self.error("cannot refer to group defined in the same lookbehind subpattern", position));
+            return Err(
+                self.error("cannot refer to group defined in the same lookbehind subpattern", position)
+            );
         }
         Ok(())
     }

@@ -25,7 +25,9 @@ impl Parser {
             'P' => self.named(start, *flags).map(Some),
             ':' => self.body(start, *flags).map(Some),
             '#' => {
-                while self.next().ok_or_else(|| self.error("missing ), unterminated comment", start))? != ')' {}
+                while self.next().ok_or_else(|| self.error("missing ), unterminated comment", start))? != ')'
+                {
+                }
                 Ok(None)
             }
             '=' | '!' => self.look(start, c == '!', false, *flags).map(Some),
@@ -70,7 +72,8 @@ impl Parser {
         if let Some((name, position)) = name {
             if let Some(former) = self.names.get(&name) {
                 let name = repr(&name);
-                let message = format!("redefinition of group name {name} as group {group}; was group {former}");
+                let message =
+                    format!("redefinition of group name {name} as group {group}; was group {former}");
                 return Err(self.error(&message, position));
             }
             self.names.insert(name, group);

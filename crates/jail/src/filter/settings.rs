@@ -1,0 +1,271 @@
+//! A filter's settings, as commands set and get them.
+
+use jiff::tz::TimeZone;
+
+use super::clock::Clock;
+use super::connection::Connections;
+use super::gate::Gate;
+use super::identity::{ID_GROUPS, UseDns};
+use super::python::Regex;
+use super::tags;
+use super::window::Window;
+use crate::Timestamp;
+use crate::date::{DateError, Detector};
+use crate::event::{Level, LogLine};
+
+/// Longer lines are cut, in bytes. Fail2ban has no bound; no program that we know logs an attack in more.
+pub const LONGEST_LINE: usize = 64 * 1024;
+
+/// Why a regex is refused, in Fail2ban's words.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RegexError {
+    /// Nothing but blanks.
+    #[error("Cannot add empty regex")]
+    Empty,
+    /// Python would not compile it.
+    #[error("Unable to compile regular expression '{regex}':\n{reason}")]
+    Invalid {
+        /// The regex with its tags written out.
+        regex: String,
+        /// Python's message.
+        reason: String,
+    },
+    /// Nothing in it says whom a failure is counted against.
+    #[error("No failure-id group in '{0}'")]
+    NoId(String),
+    /// There is no regex of this index.
+    #[error("list index out of range")]
+    NoSuch(usize),
+}
+
+/// What a filter has seen that it could not do fully.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Lines longer than [`LONGEST_LINE`].
+    pub cut: u64,
+    /// Searches that reached the step limit: an evasion until proven otherwise.
+    pub too_hard: u64,
+}
+
+/// The filter of one jail.
+#[derive(Debug)]
+pub struct Filter {
+    pub(super) jail: String,
+    pub(super) failregex: Vec<Regex>,
+    pub(super) ignoreregex: Vec<Regex>,
+    pub(super) prefregex: Option<Regex>,
+    pub(super) usedns: UseDns,
+    pub(super) maxlines: usize,
+    pub(super) findtime: f64,
+    pub(super) check_all: bool,
+    pub(super) clock: Clock,
+    pub(super) connections: Connections,
+    pub(super) window: Window,
+    /// Built when the first line comes.
+    pub(super) gate: Option<Gate>,
+    pub(super) counters: Counters,
+    /// Until when a regex that reached the step limit keeps silent about it.
+    pub(super) silent: Vec<(String, Timestamp)>,
+    pub(super) text: String,
+}
+
+impl Default for Filter {
+    fn default() -> Self {
+        Filter::new()
+    }
+}
+
+impl Filter {
+    /// A filter with Fail2ban's defaults and no regexes.
+    pub fn new() -> Self {
+        Filter {
+            jail: String::new(),
+            failregex: Vec::new(),
+            ignoreregex: Vec::new(),
+            prefregex: None,
+            usedns: UseDns::default(),
+            maxlines: 1,
+            findtime: 600.0,
+            check_all: false,
+            clock: Clock::new(),
+            connections: Connections::default(),
+            window: Window::default(),
+            gate: None,
+            counters: Counters::default(),
+            silent: Vec::new(),
+            text: String::new(),
+        }
+    }
+
+    /// The jail's name, for log lines.
+    pub fn set_jail(&mut self, name: &str) {
+        name.clone_into(&mut self.jail);
+    }
+
+    /// Adds a failregex behind the others. `<HOST>` is expanded as `usedns` is now.
+    ///
+    /// # Errors
+    /// When it is empty, does not compile, or neither it nor the prefregex says whom a failure is counted against.
+    pub fn add_failregex(&mut self, regex: &str) -> Result<(), RegexError> {
+        let regex = self.compile(regex, self.maxlines > 1)?;
+        if !has_id(&regex) && !self.prefregex.as_ref().is_some_and(has_id) {
+            return Err(RegexError::NoId(regex.pattern().to_owned()));
+        }
+        self.failregex.push(regex);
+        self.gate = None;
+        Ok(())
+    }
+
+    /// Adds an ignoreregex behind the others.
+    ///
+    /// # Errors
+    /// When it is empty or does not compile.
+    pub fn add_ignoreregex(&mut self, regex: &str) -> Result<(), RegexError> {
+        self.ignoreregex.push(self.compile(regex, false)?);
+        Ok(())
+    }
+
+    /// Removes a failregex.
+    ///
+    /// # Errors
+    /// When there is none of this index.
+    pub fn del_failregex(&mut self, index: usize) -> Result<(), RegexError> {
+        remove(&mut self.failregex, index)?;
+        self.gate = None;
+        Ok(())
+    }
+
+    /// Removes an ignoreregex.
+    ///
+    /// # Errors
+    /// When there is none of this index.
+    pub fn del_ignoreregex(&mut self, index: usize) -> Result<(), RegexError> {
+        remove(&mut self.ignoreregex, index)
+    }
+
+    /// The failregexes with their tags written out.
+    pub fn failregex(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.failregex.iter().map(Regex::pattern)
+    }
+
+    /// The ignoreregexes with their tags written out.
+    pub fn ignoreregex(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.ignoreregex.iter().map(Regex::pattern)
+    }
+
+    /// Sets the prefregex; an empty one is none.
+    ///
+    /// # Errors
+    /// When it does not compile; the former one stays.
+    pub fn set_prefregex(&mut self, regex: &str) -> Result<(), RegexError> {
+        self.prefregex = if regex.is_empty() { None } else { Some(self.compile(regex, false)?) };
+        self.gate = None;
+        Ok(())
+    }
+
+    /// The prefregex with its tags written out.
+    pub fn prefregex(&self) -> Option<&str> {
+        self.prefregex.as_ref().map(Regex::pattern)
+    }
+
+    fn compile(&self, regex: &str, multiline: bool) -> Result<Regex, RegexError> {
+        if regex.trim().is_empty() {
+            return Err(RegexError::Empty);
+        }
+        let regex = tags::expand(regex, self.usedns != UseDns::No);
+        Regex::new(&regex, multiline).map_err(|error| RegexError::Invalid { regex, reason: error.0 })
+    }
+
+    /// Sets what to do with host names. An unknown value becomes `no`; the answer is the line for the log then.
+    pub fn set_usedns(&mut self, value: &str) -> Option<LogLine> {
+        let known = UseDns::from_name(&value.to_lowercase());
+        self.usedns = known.unwrap_or(UseDns::No);
+        known.is_none().then(|| {
+            let text = format!("Incorrect value '{value}' specified for usedns. Using safe 'no'");
+            LogLine::new(Level::ERROR, "filter", text)
+        })
+    }
+
+    /// What is done with host names.
+    pub fn usedns(&self) -> UseDns {
+        self.usedns
+    }
+
+    /// How many lines are looked at together; at least one.
+    pub fn set_maxlines(&mut self, maxlines: usize) {
+        self.maxlines = maxlines.max(1);
+    }
+
+    /// How many lines are looked at together.
+    pub fn maxlines(&self) -> usize {
+        self.maxlines
+    }
+
+    /// Sets the pattern of dates; an empty one is the default list. The answer is lines for the log.
+    ///
+    /// # Errors
+    /// When it is no date pattern; the former one stays.
+    pub fn set_datepattern(&mut self, pattern: &str, now: Timestamp) -> Result<Vec<LogLine>, DateError> {
+        self.clock.set_datepattern(pattern, now)
+    }
+
+    /// The date detector as it stands, for `get JAIL datepattern` and the tester; built now if no line has come yet.
+    pub fn detector(&mut self, now: Timestamp) -> Option<&Detector> {
+        self.clock.detector(now).map(|detector| &*detector)
+    }
+
+    /// The date detector, if there is one yet.
+    pub fn known_detector(&self) -> Option<&Detector> {
+        self.clock.known_detector()
+    }
+
+    /// Sets the zone of dates that name none; `None` is the machine's.
+    ///
+    /// # Errors
+    /// When it is no fixed offset; the former one stays.
+    pub fn set_logtimezone(&mut self, zone: Option<&str>) -> Result<(), DateError> {
+        self.clock.set_logtimezone(zone)
+    }
+
+    /// The zone of dates that name none, as it was set.
+    pub fn logtimezone(&self) -> Option<&str> {
+        self.clock.logtimezone()
+    }
+
+    /// Sets the machine's time zone. UTC, until it is.
+    pub fn set_zone(&mut self, zone: TimeZone) {
+        self.clock.set_zone(zone);
+    }
+
+    /// Sets the findtime in seconds: older lines do not count in the first scan of a log.
+    pub fn set_findtime(&mut self, seconds: f64) {
+        self.findtime = seconds;
+    }
+
+    /// Lets every failregex be tried, also behind one that matched, without looking at findtime: for the tester.
+    pub fn set_check_all(&mut self, on: bool) {
+        self.check_all = on;
+    }
+
+    /// What could not be done fully so far.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Which failregexes the linear-time engine carries.
+    pub fn linear(&self) -> Vec<bool> {
+        self.failregex.iter().map(Regex::is_linear).collect()
+    }
+}
+
+fn has_id(regex: &Regex) -> bool {
+    ID_GROUPS.iter().any(|name| regex.names().contains_key(*name))
+}
+
+fn remove(regexes: &mut Vec<Regex>, index: usize) -> Result<(), RegexError> {
+    if index >= regexes.len() {
+        return Err(RegexError::NoSuch(index));
+    }
+    regexes.remove(index);
+    Ok(())
+}
