@@ -1,1 +1,27 @@
-//! config
+//! Fail2ban's configuration dialect in, commands or problems out.
+//!
+//! A directory of INI files with layers, includes, interpolation and tags becomes the list of commands that configures
+//! a server: what `fail2ban-client -d` shows. Reading touches no network, no clock and no running jail; the only look
+//! beyond configuration files is whether a jail's log files are there.
+
+mod arguments;
+mod definition;
+mod dump;
+mod glob;
+mod ini;
+mod interpolate;
+mod jail;
+mod layers;
+mod message;
+mod python;
+mod server;
+mod source;
+mod stream;
+mod tags;
+
+pub use dump::{dump, dump_pretty};
+pub use layers::{Layers, Origin, Section, Setting};
+pub use message::{Level, Message};
+pub use server::{ServerOptions, read_server};
+pub use source::Source;
+pub use stream::{Configuration, Failed, Request, read};

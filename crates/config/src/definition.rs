@@ -1,0 +1,299 @@
+//! Filters and actions: a file's `[Definition]` and `[Init]`, what brackets in the jail change, and `<tags>` replaced.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use indexmap::IndexMap;
+
+use crate::interpolate::Missing;
+use crate::layers::{Layers, Reader, Section};
+use crate::message::{Fatal, Messages};
+use crate::python::{int, truth};
+use crate::source::normal;
+use crate::tags::Tags;
+
+/// What a definition is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Filter,
+    Action,
+}
+
+/// A filter's options that mean something to the server, in the order of its table.
+pub(crate) const FILTER_OPTIONS: &[&str] =
+    &["usedns", "prefregex", "ignoreregex", "failregex", "maxlines", "datepattern", "journalmatch"];
+
+/// An action's, likewise.
+const ACTION_OPTIONS: &[&str] = &[
+    "actionstart",
+    "actionstart_on_demand",
+    "actionstop",
+    "actionflush",
+    "actionreload",
+    "actioncheck",
+    "actionrepair",
+    "actionrepair_on_unban",
+    "actionban",
+    "actionprolong",
+    "actionreban",
+    "actionunban",
+    "norestored",
+];
+
+/// Those of an action that are true or false.
+const ACTION_TRUTHS: &[&str] = &["actionstart_on_demand", "actionrepair_on_unban", "norestored"];
+
+/// Tags of actions that only a ban gives a meaning.
+const RUN_TIME_TAGS: &[&str] = &["bantime", "timeout", "matches", "ipmatches", "ipjailmatches"];
+
+impl Kind {
+    fn folder(self) -> &'static str {
+        match self {
+            Kind::Filter => "filter.d",
+            Kind::Action => "action.d",
+        }
+    }
+
+    fn options(self) -> &'static [&'static str] {
+        match self {
+            Kind::Filter => FILTER_OPTIONS,
+            Kind::Action => ACTION_OPTIONS,
+        }
+    }
+}
+
+/// A value of a definition.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Value {
+    Absent,
+    Text(String),
+    Truth(bool),
+    Int(i64),
+}
+
+impl Value {
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Value::Absent => "None".into(),
+            Value::Text(text) => text.clone(),
+            Value::Truth(true) => "True".into(),
+            Value::Truth(false) => "False".into(),
+            Value::Int(number) => number.to_string(),
+        }
+    }
+}
+
+/// A filter or an action as a jail uses it.
+pub(crate) struct Definition {
+    kind: Kind,
+    layers: Layers,
+    /// What `%(…)s` finds before the file's own: the jail's options, then the bracket's.
+    variables: Vec<(String, String)>,
+    /// Options of the table that no bracket overrides.
+    options: IndexMap<String, Value>,
+    /// The bracket's options, then those of `[Init]`, each of these behind a `known/…` of the same value.
+    parameters: IndexMap<String, String>,
+}
+
+/// The name that files are asked for, and the path of those files without extension.
+pub(crate) fn place(kind: Kind, name: &str, directory: &Path) -> (String, PathBuf) {
+    if name.starts_with("./") || name.starts_with('/') {
+        let path = Path::new(name);
+        let path = if path.is_absolute() {
+            path.to_owned()
+        } else {
+            std::env::current_dir().unwrap_or_default().join(path)
+        };
+        let path = normal(&path);
+        return (path.display().to_string(), path);
+    }
+    let name = format!("{}/{name}", kind.folder());
+    let path = directory.join(&name);
+    (name, path)
+}
+
+impl Definition {
+    /// Reads the files. `jail` are the options of the jail that the definition sees, `bracket` those behind its name,
+    /// `guess` one more unless the bracket or the files' `[Definition]` have it.
+    /// Nothing if there is no file.
+    pub(crate) fn read(
+        reader: &mut Reader,
+        kind: Kind,
+        name: &str,
+        jail: &[(String, String)],
+        mut bracket: Vec<(String, String)>,
+        guess: Option<(&str, &str)>,
+    ) -> Result<Option<Self>, Fatal> {
+        let (name, stem) = place(kind, name, reader.source.path());
+        let Some(layers) = reader.layers(&name, &stem)? else { return Ok(None) };
+        if let Some((option, value)) = guess
+            && !bracket.iter().any(|(name, _)| name == option)
+            && !layers.section("Definition").is_some_and(|section| section.options.contains_key(option))
+        {
+            bracket.push((option.to_owned(), value.to_owned()));
+        }
+        let mut variables: Vec<(String, String)> = Vec::new();
+        for (name, value) in jail.iter().chain(&bracket) {
+            let name = name.to_lowercase();
+            match variables.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, old)) => value.clone_into(old),
+                None => variables.push((name, value.clone())),
+            }
+        }
+        let mut definition = Definition {
+            kind,
+            layers,
+            variables,
+            options: IndexMap::new(),
+            parameters: bracket.into_iter().collect(),
+        };
+        definition.read_options(reader)?;
+        definition.read_init()?;
+        Ok(Some(definition))
+    }
+
+    /// Reads the options of the table that no bracket overrides.
+    fn read_options(&mut self, reader: &mut Reader) -> Result<(), Fatal> {
+        for option in self.kind.options() {
+            if self.parameters.contains_key(*option) {
+                continue;
+            }
+            let value = match self.layers.value("Definition", option, &self.variables) {
+                Ok(text) => Value::Text(text),
+                Err(Missing::Fatal(fatal)) => return Err(fatal),
+                Err(Missing::Option) => continue,
+                Err(Missing::Section) => {
+                    no_section(&mut reader.messages);
+                    Value::Absent
+                }
+            };
+            self.options.insert((*option).to_owned(), value);
+        }
+        Ok(())
+    }
+
+    fn read_init(&mut self) -> Result<(), Fatal> {
+        let Some(init) = self.layers.section("Init") else { return Ok(()) };
+        for name in init.options.keys() {
+            let value = match self.layers.value("Init", name, &[]) {
+                Ok(value) => value,
+                Err(Missing::Fatal(fatal)) => return Err(fatal),
+                Err(_) => continue,
+            };
+            self.parameters.insert(format!("known/{name}"), value.clone());
+            self.parameters.entry(name.to_string()).or_insert(value);
+        }
+        Ok(())
+    }
+
+    /// Every option of the table in the order in which it is sent, tags replaced.
+    pub(crate) fn combined(&self, messages: &mut Messages) -> Result<IndexMap<String, Value>, Fatal> {
+        self.replaced(self.options.clone(), messages)
+    }
+
+    /// As [`Definition::combined`], with everything else that `[Definition]` says: what the jail sees behind `known/`.
+    pub(crate) fn everything(&self, messages: &mut Messages) -> Result<IndexMap<String, Value>, Fatal> {
+        let mut values = self.options.clone();
+        if self.layers.section("Definition").is_none() {
+            // Said once more for each, as Fail2ban reads the section a second time for this.
+            let missing = self.kind.options().iter().filter(|option| !self.parameters.contains_key(**option));
+            missing.for_each(|_| no_section(messages));
+        }
+        for (name, _) in self.layers.section("Definition").into_iter().flat_map(Section::options) {
+            if !values.contains_key(name) && !self.parameters.contains_key(name) {
+                match self.layers.value("Definition", name, &self.variables) {
+                    Ok(text) => drop(values.insert(name.to_owned(), Value::Text(text))),
+                    Err(Missing::Fatal(fatal)) => return Err(fatal),
+                    Err(_) => {}
+                }
+            }
+        }
+        self.replaced(values, messages)
+    }
+
+    fn replaced(
+        &self,
+        mut values: IndexMap<String, Value>,
+        messages: &mut Messages,
+    ) -> Result<IndexMap<String, Value>, Fatal> {
+        for (name, value) in &self.parameters {
+            values.insert(name.clone(), Value::Text(value.clone()));
+        }
+        let mut untouched: HashSet<String> =
+            values.keys().filter_map(|name| Some(name.split_once('?')?.0.to_owned())).collect();
+        if self.kind == Kind::Action {
+            untouched.extend(RUN_TIME_TAGS.iter().map(|tag| (*tag).to_owned()));
+        }
+        let texts = values.iter().filter(|(_, value)| **value != Value::Absent);
+        let texts: IndexMap<String, String> =
+            texts.map(|(name, value)| (name.clone(), value.text())).collect();
+        let names: Vec<String> = values.keys().cloned().collect();
+        let mut elsewhere = |tag: &str| self.elsewhere(tag);
+        let mut tags = Tags { values: texts, untouched, elsewhere: &mut elsewhere, found: HashMap::new() };
+        tags.replace(&names)?;
+        let mut texts = tags.values;
+        for (name, value) in &mut values {
+            if let Some(text) = texts.swap_remove(name) {
+                *value = typed(name, text, messages);
+            }
+        }
+        values.retain(|name, value| name != "maxlines" || *value != Value::Absent);
+        Ok(values)
+    }
+
+    /// What an action is sent: its options, tags replaced, then its parameters, in which the server replaces tags.
+    pub(crate) fn properties(&self, messages: &mut Messages) -> Result<Vec<(String, Value)>, Fatal> {
+        let combined = self.combined(messages)?;
+        let (options, parameters): (Vec<_>, Vec<_>) =
+            combined.into_iter().partition(|(name, _)| self.kind.options().contains(&name.as_str()));
+        let raw =
+            parameters.into_iter().filter(|(name, _)| !name.starts_with("known/")).map(|(name, value)| {
+                let value = self.parameters.get(&name).map_or(value, |raw| Value::Text(raw.clone()));
+                (name, value)
+            });
+        Ok(options.into_iter().chain(raw).collect())
+    }
+
+    /// A tag that is no option: `<section/option>`, `<known/option>`, or anything that `[Definition]` says besides.
+    fn elsewhere(&self, tag: &str) -> Result<Option<String>, Fatal> {
+        let found = match tag.split_once('/') {
+            None => self.layers.value("Definition", tag, &self.variables),
+            Some(("known", option)) => match self.layers.value("Definition", tag, &self.variables) {
+                Err(Missing::Option) => self.layers.value("Definition", option, &self.variables),
+                found => found,
+            },
+            Some((section, option)) => {
+                let section = if section == "default" { "DEFAULT" } else { section };
+                self.layers.value(section, option, &[])
+            }
+        };
+        match found {
+            Ok(value) => Ok(Some(value)),
+            Err(Missing::Fatal(fatal)) => Err(fatal),
+            Err(_) => Ok(None),
+        }
+    }
+}
+
+fn no_section(messages: &mut Messages) {
+    messages.error("configreader", "No section: 'Definition'".into());
+}
+
+/// The value as the server takes it.
+fn typed(option: &str, text: String, messages: &mut Messages) -> Value {
+    if ACTION_TRUTHS.contains(&option) {
+        return Value::Truth(truth(&text));
+    }
+    if option != "maxlines" {
+        return Value::Text(text);
+    }
+    int(&text).map_or_else(
+        || {
+            let shown = portcullis_value::repr_str(&text);
+            let text = format!("Wrong int value {shown} for 'maxlines'. Using default one: None");
+            messages.warning("configreader", text);
+            Value::Absent
+        },
+        Value::Int,
+    )
+}

@@ -1,0 +1,222 @@
+//! One file's text into sections, by the rules of Python's `configparser` with Fail2ban's settings.
+//!
+//! Comments are whole lines beginning with `#` or `;`, or ` ;` behind a value. Deeper indented lines continue a value.
+//! A key or a section twice in one file is an error; what several files say is put together elsewhere.
+
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use portcullis_value::repr_str;
+
+use crate::message::Fatal;
+use crate::python::{is_space, strip, strip_end};
+
+/// An option as one file has it.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) raw: Arc<str>,
+    /// The line that holds the key, counted from 1.
+    pub(crate) line: u32,
+}
+
+pub(crate) type Section = IndexMap<Arc<str>, Entry>;
+
+/// The content of one file. `DEFAULT` is kept apart, since every section sees it.
+#[derive(Debug, Default)]
+pub(crate) struct Parsed {
+    pub(crate) defaults: Section,
+    pub(crate) sections: IndexMap<Arc<str>, Section>,
+}
+
+/// Where the options below a header go.
+#[derive(Clone, Copy, PartialEq)]
+enum Place {
+    Nowhere,
+    Defaults,
+    Section(usize),
+}
+
+struct Parser<'a> {
+    file: &'a str,
+    parsed: Parsed,
+    place: Place,
+    /// The option that a deeper indented line continues, with the lines of its value so far.
+    open: Option<(Arc<str>, u32, String)>,
+    indent: usize,
+    errors: Vec<(u32, String)>,
+}
+
+/// Parses `text`, whose line ends are line feeds already. `file` is named in errors.
+///
+/// # Errors
+/// As Python's parser: lines outside any section at once, duplicates at once, lines without delimiter at the end.
+pub(crate) fn parse(file: &str, text: &str) -> Result<Parsed, Fatal> {
+    let mut parser = Parser::new(file);
+    parser.lines(text)?;
+    parser.finish()
+}
+
+/// The error, if any, that stops a parser within `text` before its end: what is told of a file whose rest cannot be decoded.
+pub(crate) fn stops_within(file: &str, text: &str) -> Result<(), Fatal> {
+    Parser::new(file).lines(text)
+}
+
+impl<'a> Parser<'a> {
+    fn new(file: &'a str) -> Self {
+        Parser {
+            file,
+            parsed: Parsed::default(),
+            place: Place::Nowhere,
+            open: None,
+            indent: 0,
+            errors: Vec::new(),
+        }
+    }
+
+    fn lines(&mut self, text: &str) -> Result<(), Fatal> {
+        for (index, line) in text.split_inclusive('\n').enumerate() {
+            self.line(line, u32::try_from(index + 1).unwrap_or(u32::MAX))?;
+        }
+        Ok(())
+    }
+
+    fn line(&mut self, line: &str, number: u32) -> Result<(), Fatal> {
+        let (content, commented) = without_comment(line);
+        let value = strip(content);
+        if value.is_empty() {
+            if let (false, Some((_, _, text))) = (commented, &mut self.open) {
+                text.push('\n');
+            }
+            return Ok(());
+        }
+        let indent = if line.as_bytes()[0] > b' ' && line.is_char_boundary(1) {
+            0
+        } else {
+            line.chars().take_while(|c| is_space(*c)).count()
+        };
+        if indent > self.indent
+            && let Some((_, _, text)) = &mut self.open
+        {
+            text.push('\n');
+            text.push_str(value);
+            return Ok(());
+        }
+        self.indent = indent;
+        if let Some(name) = header(value) {
+            self.section(name, number)
+        } else if self.place == Place::Nowhere {
+            Err(Fatal(format!(
+                "File contains no section headers.\nfile: {}, line: {number}\n{}",
+                repr_str(self.file),
+                repr_str(line)
+            )))
+        } else {
+            self.option(value, line, number)
+        }
+    }
+
+    fn section(&mut self, name: &str, number: u32) -> Result<(), Fatal> {
+        self.close();
+        self.place = if self.parsed.sections.contains_key(name) {
+            return Err(Fatal(format!(
+                "While reading from {} [line {number:2}]: section {} already exists",
+                repr_str(self.file),
+                repr_str(name)
+            )));
+        } else if name == "DEFAULT" {
+            Place::Defaults
+        } else {
+            Place::Section(self.parsed.sections.insert_full(name.into(), Section::new()).0)
+        };
+        Ok(())
+    }
+
+    fn option(&mut self, value: &str, line: &str, number: u32) -> Result<(), Fatal> {
+        // A line that is no option leaves the one before it open, for deeper indented lines to continue.
+        let Some(at) = value.find(['=', ':']) else {
+            self.errors.push((number, repr_str(line)));
+            return Ok(());
+        };
+        self.close();
+        let key = strip_end(&value[..at]);
+        if key.is_empty() {
+            self.errors.push((number, repr_str(line)));
+        }
+        let key: Arc<str> = key.to_lowercase().into();
+        let (section, name) = match self.place {
+            Place::Section(index) => match self.parsed.sections.get_index(index) {
+                Some((name, section)) => (section, &**name),
+                None => return Ok(()),
+            },
+            _ => (&self.parsed.defaults, "DEFAULT"),
+        };
+        if section.contains_key(&key) {
+            return Err(Fatal(format!(
+                "While reading from {} [line {number:2}]: option {} in section {} already exists",
+                repr_str(self.file),
+                repr_str(&key),
+                repr_str(name)
+            )));
+        }
+        // Registered at once, so that a second one is noticed; the value follows when it is complete.
+        self.put(key.clone(), Entry { raw: "".into(), line: number });
+        if !key.is_empty() {
+            self.open = Some((key, number, strip(&value[at + 1..]).to_owned()));
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, key: Arc<str>, entry: Entry) {
+        match self.place {
+            Place::Section(index) => {
+                if let Some((_, section)) = self.parsed.sections.get_index_mut(index) {
+                    section.insert(key, entry);
+                }
+            }
+            _ => {
+                self.parsed.defaults.insert(key, entry);
+            }
+        }
+    }
+
+    fn close(&mut self) {
+        if let Some((key, line, text)) = self.open.take() {
+            self.put(key, Entry { raw: strip_end(&text).into(), line });
+        }
+    }
+
+    fn finish(mut self) -> Result<Parsed, Fatal> {
+        self.close();
+        if self.errors.is_empty() {
+            return Ok(self.parsed);
+        }
+        let mut text = format!("Source contains parsing errors: {}", repr_str(self.file));
+        for (number, line) in &self.errors {
+            text.push_str(&format!("\n\t[line {number:2}]: {line}"));
+        }
+        Err(Fatal(text))
+    }
+}
+
+/// The line without its comment, and whether it had one.
+fn without_comment(line: &str) -> (&str, bool) {
+    if line.trim_start_matches(is_space).starts_with(['#', ';']) {
+        return ("", true);
+    }
+    let inline = line
+        .match_indices(';')
+        .map(|(at, _)| at)
+        .find(|at| line[..*at].chars().next_back().is_none_or(is_space));
+    match inline {
+        Some(at) => (&line[..at], true),
+        None => (line, false),
+    }
+}
+
+/// `[name]`: up to the last `]` of the line.
+fn header(value: &str) -> Option<&str> {
+    let rest = value.strip_prefix('[')?;
+    // The name has at least one character, so `[]]` is called `]`.
+    let end = rest.rfind(']').filter(|end| *end > 0)?;
+    Some(&rest[..end])
+}

@@ -1,0 +1,238 @@
+//! `%(name)s` in values: Python's interpolation with Fail2ban's references into other sections.
+//!
+//! A reference is looked up among the caller's variables, the section, `[DEFAULT]`; `%(section/option)s` and
+//! `%(known/option)s` name a place. Values found are raw and go through the same again, ten levels deep.
+
+use std::sync::Arc;
+
+use crate::layers::{Known, Layers, Section};
+use crate::message::Fatal;
+
+/// References may nest as deep as this.
+const DEEPEST: usize = 10;
+/// No value of a real configuration is longer, in bytes. Fail2ban knows no such limit and would grow until it is killed.
+const LONGEST: usize = 16 << 20;
+/// As many references are replaced within one value.
+const MOST_STEPS: usize = 1_000_000;
+
+/// Variables that come before what the files say, by lower-cased name.
+pub(crate) type Variables<'a> = &'a [(String, String)];
+
+/// Why there is no value.
+#[derive(Debug)]
+pub(crate) enum Missing {
+    Section,
+    Option,
+    Fatal(Fatal),
+}
+
+/// The value that a reference stands for.
+enum Found<'a> {
+    Text(&'a str),
+    Shared(Arc<str>),
+    Other(&'static str),
+}
+
+impl Layers {
+    /// The value of an option with everything replaced.
+    pub(crate) fn value(&self, section: &str, option: &str, variables: Variables) -> Result<String, Missing> {
+        let own = self.section(section).ok_or(Missing::Section)?;
+        let option = option.to_lowercase();
+        let reading = Reading {
+            layers: self,
+            name: section,
+            own,
+            option: &option,
+            variables,
+            fetched: Vec::new(),
+            out: String::new(),
+            steps: 0,
+        };
+        match reading.find(&option) {
+            None => Err(Missing::Option),
+            Some(Found::Other(_)) => Err(Missing::Option),
+            Some(Found::Text(text)) => reading.replaced(text),
+            Some(Found::Shared(text)) => reading.replaced(&text),
+        }
+    }
+
+    /// The raw value of an option, in the section or in `[DEFAULT]`.
+    fn raw(&self, section: &str, option: &str) -> Option<Found<'_>> {
+        let section = self.section(section)?;
+        found_in(section, option).or_else(|| found_in(&self.defaults, option))
+    }
+}
+
+fn found_in<'a>(section: &'a Section, option: &str) -> Option<Found<'a>> {
+    if let Some(setting) = section.options.get(option) {
+        return Some(Found::Text(&setting.raw));
+    }
+    match section.known.get(option.strip_prefix("known/")?)? {
+        Known::Text(text) => Some(Found::Text(text)),
+        Known::Other(kind) => Some(Found::Other(kind)),
+    }
+}
+
+/// One value being read.
+struct Reading<'a> {
+    layers: &'a Layers,
+    name: &'a str,
+    own: &'a Section,
+    option: &'a str,
+    variables: Variables<'a>,
+    /// References into other sections, as they were written, with their raw values.
+    fetched: Vec<(String, Arc<str>)>,
+    out: String,
+    steps: usize,
+}
+
+impl<'a> Reading<'a> {
+    fn replaced(mut self, raw: &str) -> Result<String, Missing> {
+        self.replace(raw, 1).map_err(Missing::Fatal)?;
+        Ok(self.out)
+    }
+
+    fn find(&self, key: &str) -> Option<Found<'a>> {
+        if let Some((_, value)) = self.variables.iter().find(|(name, _)| name == key) {
+            return Some(Found::Text(value));
+        }
+        if let Some((_, value)) = self.fetched.iter().find(|(name, _)| name == key) {
+            return Some(Found::Shared(value.clone()));
+        }
+        let found = found_in(self.own, key).or_else(|| found_in(&self.layers.defaults, key));
+        if found.is_none() && key == "__name__" { Some(Found::Text(self.name)) } else { found }
+    }
+
+    fn replace(&mut self, text: &str, depth: usize) -> Result<(), Fatal> {
+        if depth > DEEPEST {
+            return Err(Fatal(format!(
+                "Recursion limit exceeded in value substitution: option {} in section {} contains an interpolation key \
+                 which cannot be substituted in {DEEPEST} steps. Raw value: {}",
+                quoted(self.option),
+                quoted(self.name),
+                quoted(&self.raw_value(text))
+            )));
+        }
+        let mut rest = text;
+        while let Some(at) = rest.find('%') {
+            self.push(&rest[..at])?;
+            rest = &rest[at..];
+            match rest.as_bytes().get(1) {
+                Some(b'%') => {
+                    self.push("%")?;
+                    rest = &rest[2..];
+                }
+                Some(b'(') => {
+                    let Some((key, behind)) = reference(rest) else {
+                        return Err(Fatal(format!("bad interpolation variable reference {}", quoted(rest))));
+                    };
+                    self.reference(key, text, depth)?;
+                    rest = behind;
+                }
+                _ => {
+                    return Err(Fatal(format!(
+                        "'%' must be followed by '%' or '(', found: {}",
+                        quoted(rest)
+                    )));
+                }
+            }
+        }
+        self.push(rest)
+    }
+
+    /// Puts what `key` stands for into the result. `text` is the value in which the reference stands.
+    fn reference(&mut self, key: &str, text: &str, depth: usize) -> Result<(), Fatal> {
+        self.steps += 1;
+        if self.steps > MOST_STEPS {
+            return Err(self.too_large());
+        }
+        let name = key.to_lowercase();
+        let mut found = self.find(&name);
+        if found.is_none() && name.contains('/') {
+            self.fetch(text);
+            found = self.find(&name);
+        }
+        let value = match found {
+            Some(Found::Text(value)) => value,
+            Some(Found::Shared(value)) => return self.put(&value, depth),
+            Some(Found::Other(kind)) => {
+                return Err(Fatal(format!("argument of type '{kind}' is not iterable")));
+            }
+            None => {
+                return Err(Fatal(format!(
+                    "Bad value substitution: option {} in section {} contains an interpolation key {} which is not a \
+                     valid option name. Raw value: {}",
+                    quoted(self.option),
+                    quoted(self.name),
+                    quoted(&name),
+                    quoted(&self.raw_value(text))
+                )));
+            }
+        };
+        self.put(value, depth)
+    }
+
+    fn put(&mut self, value: &str, depth: usize) -> Result<(), Fatal> {
+        if value.contains('%') { self.replace(value, depth + 1) } else { self.push(value) }
+    }
+
+    /// Looks up all references of `text` into other sections, by the names as they are written there.
+    fn fetch(&mut self, text: &str) {
+        let mut rest = text;
+        while let Some(at) = rest.find("%(") {
+            rest = &rest[at..];
+            let Some((key, behind)) = reference(rest) else {
+                rest = &rest[2..];
+                continue;
+            };
+            rest = behind;
+            let Some((section, option)) = key.split_once('/') else { continue };
+            if self.fetched.iter().any(|(name, _)| name == key) {
+                continue;
+            }
+            let lower = option.to_lowercase();
+            let found = match section {
+                "known" | "default" => found_in(&self.layers.defaults, &lower),
+                _ => self.layers.raw(section, &lower),
+            };
+            if let Some(Found::Text(value)) = found {
+                self.fetched.push((key.to_owned(), value.into()));
+            }
+        }
+    }
+
+    fn push(&mut self, text: &str) -> Result<(), Fatal> {
+        if !self.out.is_empty() && self.out.len() + text.len() > LONGEST {
+            return Err(self.too_large());
+        }
+        self.out.push_str(text);
+        Ok(())
+    }
+
+    fn too_large(&self) -> Fatal {
+        Fatal(format!(
+            "option {} in section {} grows beyond all bounds when its references are replaced",
+            quoted(self.option),
+            quoted(self.name)
+        ))
+    }
+
+    /// The raw value as errors show it: the files' own, even when a variable hides it.
+    fn raw_value(&self, fallback: &str) -> String {
+        match self.layers.raw(self.name, self.option) {
+            Some(Found::Text(text)) => text.to_owned(),
+            _ => fallback.to_owned(),
+        }
+    }
+}
+
+/// The name in `%(name)s` at the beginning of `text`, and what follows.
+fn reference(text: &str) -> Option<(&str, &str)> {
+    let inner = text.strip_prefix("%(")?;
+    let end = inner.find(')').filter(|end| *end > 0)?;
+    Some((&inner[..end], inner[end + 1..].strip_prefix('s')?))
+}
+
+fn quoted(text: &str) -> String {
+    portcullis_value::repr_str(text)
+}

@@ -1,0 +1,73 @@
+//! What reading a configuration has to say besides its result: the lines that the client prints to stderr.
+
+/// How important a message is, with the numbers of Fail2ban's `loglevel`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Level(pub u8);
+
+impl Level {
+    /// 40
+    pub const ERROR: Level = Level(40);
+    /// 30
+    pub const WARNING: Level = Level(30);
+    /// 25: shown with `-v` only
+    pub const NOTICE: Level = Level(25);
+    /// 20: shown with `-v` only
+    pub const INFO: Level = Level(20);
+
+    /// The word in the log line: `WARNING`.
+    pub fn word(self) -> &'static str {
+        match self.0 {
+            40.. => "ERROR",
+            30..40 => "WARNING",
+            25..30 => "NOTICE",
+            _ => "INFO",
+        }
+    }
+}
+
+/// One line for the user, as Fail2ban's client words it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// How important.
+    pub level: Level,
+    /// Who says it, without the prefix `fail2ban.`: `configreader`, `jailreader`, `jailsreader`.
+    pub logger: &'static str,
+    /// What is said; may hold line feeds.
+    pub text: String,
+}
+
+/// Everything said so far, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Messages(pub(crate) Vec<Message>);
+
+/// A longer run of messages than this is cut: whoever reads ten thousand lines has understood.
+const MOST: usize = 100_000;
+
+impl Messages {
+    pub(crate) fn error(&mut self, logger: &'static str, text: String) {
+        self.say(Level::ERROR, logger, text);
+    }
+
+    pub(crate) fn warning(&mut self, logger: &'static str, text: String) {
+        self.say(Level::WARNING, logger, text);
+    }
+
+    pub(crate) fn notice(&mut self, logger: &'static str, text: String) {
+        self.say(Level::NOTICE, logger, text);
+    }
+
+    pub(crate) fn info(&mut self, logger: &'static str, text: String) {
+        self.say(Level::INFO, logger, text);
+    }
+
+    fn say(&mut self, level: Level, logger: &'static str, text: String) {
+        if self.0.len() < MOST {
+            self.0.push(Message { level, logger, text });
+        }
+    }
+}
+
+/// Why nothing can be read at all: the text behind `Failed during configuration: `.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Fatal(pub(crate) String);

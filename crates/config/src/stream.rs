@@ -1,0 +1,158 @@
+//! The whole configuration as one list of commands: what `-d` shows, what starts the server and reloads it.
+
+use portcullis_value::{Command, Value as Py, repr_str};
+
+use crate::jail::{Broken, Jail};
+use crate::layers::Reader;
+use crate::message::{Fatal, Message};
+use crate::server;
+use crate::source::Source;
+
+/// What is wanted of a configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// This jail only (`reload JAIL`); all enabled ones otherwise.
+    pub jail: Option<String>,
+    /// A jail without any log file is only worth a warning, as for `-d`.
+    pub allow_no_files: bool,
+    /// The words of `-t`: a broken jail is not announced to be skipped.
+    pub test: bool,
+    /// Our own way: whatever is wrong with one jail costs that jail only. Without it, Fail2ban's: a mistake that is no
+    /// mere "unable to read" ends everything.
+    pub jail_by_jail: bool,
+    /// Replaces the files' `loglevel`.
+    pub loglevel: Option<String>,
+    /// Replaces the files' `logtarget`.
+    pub logtarget: Option<String>,
+    /// Replaces the files' `syslogsocket`.
+    pub syslogsocket: Option<String>,
+}
+
+/// A configuration that could be read.
+#[derive(Clone, Debug, Default)]
+pub struct Configuration {
+    /// The commands for the server.
+    pub stream: Vec<Command>,
+    /// What there was to say.
+    pub messages: Vec<Message>,
+    /// Jails that will be started, in order.
+    pub jails: Vec<String>,
+    /// Jails that are left out because of mistakes, in order.
+    pub broken: Vec<String>,
+}
+
+impl Configuration {
+    /// Whether `-d` and `start` succeed: at least one good jail, or none that is broken.
+    pub fn usable(&self) -> bool {
+        self.broken.is_empty() || !self.jails.is_empty()
+    }
+
+    /// Whether `-t` succeeds: nothing is broken.
+    pub fn flawless(&self) -> bool {
+        self.broken.is_empty()
+    }
+}
+
+/// A configuration that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct Failed {
+    /// What Fail2ban says after `Failed during configuration: `.
+    pub text: String,
+    /// What there was to say before.
+    pub messages: Vec<Message>,
+}
+
+/// Reads the configuration.
+///
+/// # Errors
+/// A mistake that leaves nothing to configure: wrong syntax of `jail.conf` and the files around it and, unless
+/// [`Request::jail_by_jail`], any mistake beyond a filter or action that cannot be found.
+pub fn read(source: &Source, request: &Request) -> Result<Configuration, Failed> {
+    let mut reader = Reader::new(source);
+    match Reading::default().read(&mut reader, request) {
+        Ok(mut configuration) => {
+            configuration.messages = reader.messages.0;
+            Ok(configuration)
+        }
+        Err(Fatal(text)) => Err(Failed { text, messages: reader.messages.0 }),
+    }
+}
+
+/// A jail in its place.
+enum Outcome {
+    Good(String, Jail),
+    Broken(String, String),
+}
+
+#[derive(Default)]
+struct Reading {
+    outcomes: Vec<Outcome>,
+    configuration: Configuration,
+}
+
+impl Reading {
+    fn read(mut self, reader: &mut Reader, request: &Request) -> Result<Configuration, Fatal> {
+        let global = server::read_commands(reader, request)?;
+        let stem = reader.source.path().join("jail");
+        let mut layers = reader.layers("jail", &stem)?.unwrap_or_default();
+        layers.define_default("fail2ban_version", "1.0.2");
+        layers.define_default("fail2ban_confpath", &reader.source.path().display().to_string());
+        let names: Vec<String> = match &request.jail {
+            Some(jail) => vec![jail.clone()],
+            None => {
+                layers.sections().map(|(name, _)| name.to_owned()).filter(|name| name != "INCLUDES").collect()
+            }
+        };
+        for name in names {
+            match Jail::read(reader, &mut layers, &name) {
+                Ok(Some(jail)) => self.outcomes.push(Outcome::Good(name, jail)),
+                Ok(None) => {}
+                Err(Broken::Jail(why)) => self.broken(reader, request, name, why),
+                Err(Broken::All(Fatal(why))) if request.jail_by_jail => {
+                    reader.messages.error("jailreader", format!("Jail {}: {why}", repr_str(&name)));
+                    self.broken(reader, request, name, why);
+                }
+                Err(Broken::All(fatal)) => return Err(fatal),
+            }
+        }
+        self.configuration.stream = global;
+        for outcome in std::mem::take(&mut self.outcomes) {
+            self.convert(reader, request, outcome)?;
+        }
+        let starts = self.configuration.jails.iter().map(|jail| vec!["start".into(), jail.as_str().into()]);
+        self.configuration.stream.extend(starts);
+        Ok(self.configuration)
+    }
+
+    fn broken(&mut self, reader: &mut Reader, request: &Request, name: String, why: String) {
+        let skipping = if request.test { "" } else { " Skipping..." };
+        reader.messages.error("jailsreader", format!("Errors in jail {}.{skipping}", repr_str(&name)));
+        self.outcomes.push(Outcome::Broken(name, why));
+    }
+
+    fn convert(&mut self, reader: &mut Reader, request: &Request, outcome: Outcome) -> Result<(), Fatal> {
+        let (name, why) = match outcome {
+            Outcome::Good(name, jail) => match jail.commands(&mut reader.messages, request.allow_no_files) {
+                Ok(commands) => {
+                    self.configuration.stream.extend(commands);
+                    self.configuration.jails.push(name);
+                    return Ok(());
+                }
+                Err(Fatal(why)) if request.jail_by_jail => {
+                    reader.messages.error("jailreader", format!("Jail {}: {why}", repr_str(&name)));
+                    reader
+                        .messages
+                        .error("jailsreader", format!("Errors in jail {}. Skipping...", repr_str(&name)));
+                    (name, why)
+                }
+                Err(fatal) => return Err(fatal),
+            },
+            Outcome::Broken(name, why) => (name, why),
+        };
+        let text = format!("Jail {} skipped, because of wrong configuration: {why}", repr_str(&name));
+        self.configuration.stream.push(vec![Py::from("config-error"), Py::from(text)]);
+        self.configuration.broken.push(name);
+        Ok(())
+    }
+}
