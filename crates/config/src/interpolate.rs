@@ -49,8 +49,7 @@ impl Layers {
             steps: 0,
         };
         match reading.find(&option) {
-            None => Err(Missing::Option),
-            Some(Found::Other(_)) => Err(Missing::Option),
+            None | Some(Found::Other(_)) => Err(Missing::Option),
             Some(Found::Text(text)) => reading.replaced(text),
             Some(Found::Shared(text)) => reading.replaced(&text),
         }

@@ -70,7 +70,7 @@ impl From<Fatal> for Broken {
 
 /// An action as the jail has it.
 enum Action {
-    Commands { name: String, definition: Definition },
+    Commands { name: String, definition: Box<Definition> },
     Python { name: String, file: String, options: Vec<(String, String)> },
 }
 
@@ -112,18 +112,16 @@ impl Jail {
             Ok(text) => match kind {
                 Type::Text => Value::Text(text),
                 Type::Truth => Value::Truth(truth(&text)),
-                Type::Int => match int(&text) {
-                    Some(number) => Value::Int(number),
-                    None => {
-                        let text = format!(
-                            "Wrong value for {} in {}. Using default one: 'None'",
-                            repr_str(option),
-                            repr_str(section)
-                        );
+                Type::Int => int(&text).map_or_else(
+                    || {
+                        let (option, section) = (repr_str(option), repr_str(section));
+                        let text =
+                            format!("Wrong value for {option} in {section}. Using default one: 'None'");
                         reader.messages.warning("configreader", text);
                         Value::Absent
-                    }
-                },
+                    },
+                    Value::Int,
+                ),
             },
             Err(Missing::Fatal(fatal)) => return Err(fatal),
             Err(Missing::Section) => return Err(Fatal(format!("No section: {}", repr_str(section)))),
@@ -173,14 +171,14 @@ impl Jail {
             return Ok(());
         }
         let parsed = arguments::parse(&reference).map_err(|why| {
-            self.broken(reader, format!("Invalid filter definition {}: {why}", repr_str(&reference)))
+            broken(reader, format!("Invalid filter definition {}: {why}", repr_str(&reference)))
         })?;
         let visible = self.visible(Some(FIRST_OPTIONS));
         let logtype = ("logtype", if self.reads_journal() { "journal" } else { "file" });
         let filter =
             Definition::read(reader, Kind::Filter, &parsed.name, &visible, parsed.options, Some(logtype))?;
         let Some(filter) = filter else {
-            return Err(self.broken(reader, format!("Unable to read the filter {}", repr_str(&parsed.name))));
+            return Err(broken(reader, format!("Unable to read the filter {}", repr_str(&parsed.name))));
         };
         let everything = filter.everything(&mut reader.messages)?;
         if let Some(section) = layers.sections.get_mut(self.name.as_str()) {
@@ -211,14 +209,13 @@ impl Jail {
 
     fn read_action(&mut self, reader: &mut Reader, reference: &str) -> Result<Action, Broken> {
         let mut parsed = arguments::parse(reference).map_err(|why| {
-            self.broken(reader, format!("Invalid action definition {}: {why}", repr_str(reference)))
+            broken(reader, format!("Invalid action definition {}: {why}", repr_str(reference)))
         })?;
         let given = |options: &[(String, String)], name: &str| {
             options.iter().find(|(option, _)| option == name).map(|(_, value)| value.clone())
         };
-        if parsed.name.ends_with(".py") {
-            let default = parsed.name[..parsed.name.len() - 3].to_owned();
-            let name = given(&parsed.options, "actname").unwrap_or(default);
+        if let Some(default) = parsed.name.strip_suffix(".py") {
+            let name = given(&parsed.options, "actname").unwrap_or_else(|| default.to_owned());
             parsed.options.retain(|(option, _)| option != "actname");
             let file = reader.source.path().join("action.d").join(&parsed.name).display().to_string();
             return Ok(Action::Python { name, file, options: parsed.options });
@@ -240,14 +237,9 @@ impl Jail {
         let definition = Definition::read(reader, Kind::Action, &parsed.name, &visible, parsed.options, None)
             .map_err(|fatal| Fatal(format!("Error in action definition {}: {fatal}", repr_str(reference))))?;
         match definition {
-            Some(definition) => Ok(Action::Commands { name, definition }),
-            None => Err(self.broken(reader, format!("Unable to read action {}", repr_str(&parsed.name)))),
+            Some(definition) => Ok(Action::Commands { name, definition: Box::new(definition) }),
+            None => Err(broken(reader, format!("Unable to read action {}", repr_str(&parsed.name)))),
         }
-    }
-
-    fn broken(&self, reader: &mut Reader, why: String) -> Broken {
-        reader.messages.error("jailreader", why.clone());
-        Broken::Jail(why)
     }
 
     /// The commands that add and configure the jail. Log files are looked for now; that there is none is an error unless
@@ -326,6 +318,11 @@ impl Jail {
     }
 }
 
+fn broken(reader: &mut Reader, why: String) -> Broken {
+    reader.messages.error("jailreader", why.clone());
+    Broken::Jail(why)
+}
+
 fn command<const N: usize>(words: [&str; N]) -> Command {
     words.into_iter().map(Py::from).collect()
 }
@@ -381,7 +378,7 @@ fn filter_commands<'a>(
             }
             // Fail2ban 1.0.2 asks whether the name is *part of* "datepattern", so `p` and `date` are sent as well.
             option if "datepattern".contains(option) => {
-                commands.rest.push(command(["set", jail, option, &text]))
+                commands.rest.push(command(["set", jail, option, &text]));
             }
             _ => {}
         }

@@ -81,7 +81,7 @@ pub fn read(source: &Source, request: &Request) -> Result<Configuration, Failed>
 
 /// A jail in its place.
 enum Outcome {
-    Good(String, Jail),
+    Good(String, Box<Jail>),
     Broken(String, String),
 }
 
@@ -106,7 +106,7 @@ impl Reading {
         };
         for name in names {
             match Jail::read(reader, &mut layers, &name) {
-                Ok(Some(jail)) => self.outcomes.push(Outcome::Good(name, jail)),
+                Ok(Some(jail)) => self.outcomes.push(Outcome::Good(name, Box::new(jail))),
                 Ok(None) => {}
                 Err(Broken::Jail(why)) => self.broken(reader, request, name, why),
                 Err(Broken::All(Fatal(why))) if request.jail_by_jail => {

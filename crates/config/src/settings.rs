@@ -1,0 +1,214 @@
+//! `portcullis.conf`: settings that Fail2ban does not know.
+//!
+//! `[DEFAULT]` holds for all, a section named like a jail for that jail. Unknown keys and bad values are told and do no
+//! harm: the default stands.
+
+use std::collections::BTreeMap;
+
+use crate::layers::{Layers, Reader, Setting};
+use crate::message::Message;
+use crate::python::strip;
+use crate::source::Source;
+use crate::stream::Failed;
+
+/// The settings of one jail, or those of all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Let nftables do it natively where an action's own program (iptables) is not installed.
+    pub fallback: bool,
+    /// Carry out known firewall commands of actions ourselves, without a shell.
+    pub nativeactions: bool,
+    /// Fail2ban's way: one jail that cannot start stops all.
+    pub strict: bool,
+    /// Never ban an address that has an administrator's session.
+    pub protectadmin: bool,
+    /// The group that may use the control socket besides root.
+    pub socketgroup: Option<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { fallback: true, nativeactions: true, strict: false, protectadmin: true, socketgroup: None }
+    }
+}
+
+/// Where a setting may stand.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    /// `[DEFAULT]` and jails.
+    Anywhere,
+    /// `[DEFAULT]` only: there is one of it for the whole program.
+    Program,
+}
+
+/// One row for each setting: its name, where it may stand, and how its text is taken over. That fails with what is expected.
+type Row = (&'static str, Scope, fn(&mut Settings, &str) -> Result<(), &'static str>);
+
+/// All settings. A new one needs a row here and a field above.
+const TABLE: &[Row] = &[
+    ("fallback", Scope::Anywhere, |s, text| switch(text).map(|on| s.fallback = on)),
+    ("nativeactions", Scope::Anywhere, |s, text| switch(text).map(|on| s.nativeactions = on)),
+    ("strict", Scope::Program, |s, text| switch(text).map(|on| s.strict = on)),
+    ("protectadmin", Scope::Anywhere, |s, text| switch(text).map(|on| s.protectadmin = on)),
+    ("socketgroup", Scope::Program, |s, text| {
+        s.socketgroup = Some(text.to_owned()).filter(|text| !text.is_empty());
+        Ok(())
+    }),
+];
+
+fn switch(text: &str) -> Result<bool, &'static str> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "on" | "true" | "yes" => Ok(true),
+        "0" | "off" | "false" | "no" => Ok(false),
+        _ => Err("expected true or false"),
+    }
+}
+
+/// All of `portcullis.conf` (and `portcullis.local`, `portcullis.d/`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AllSettings {
+    /// Of jails without a section of their own, and of the program.
+    pub default: Settings,
+    /// Of jails with a section of their own.
+    pub jails: BTreeMap<String, Settings>,
+    /// What is wrong, each with file and line.
+    pub problems: Vec<String>,
+}
+
+impl AllSettings {
+    /// The settings that hold for a jail.
+    pub fn of(&self, jail: &str) -> &Settings {
+        self.jails.get(jail).unwrap_or(&self.default)
+    }
+}
+
+/// Reads the settings of a directory; that there is no such file is fine.
+///
+/// # Errors
+/// When a file's syntax is wrong.
+pub fn read_settings(source: &Source) -> Result<AllSettings, Failed> {
+    let mut reader = Reader::new(source);
+    let stem = source.path().join("portcullis");
+    let layers = match reader.layers("portcullis", &stem) {
+        Ok(layers) => layers,
+        Err(fatal) => return Err(Failed { text: fatal.0, messages: reader.messages.0 }),
+    };
+    let unreadable =
+        |message: &Message| message.text.starts_with("Could not read") || message.text.starts_with("Error ");
+    let mut all = AllSettings::default();
+    all.problems.extend(reader.messages.0.iter().filter(|m| unreadable(m)).map(|m| m.text.clone()));
+    if let Some(layers) = layers {
+        all.take(&layers);
+    }
+    Ok(all)
+}
+
+impl AllSettings {
+    fn take(&mut self, layers: &Layers) {
+        let mut default = Settings::default();
+        for (name, setting) in layers.defaults.options() {
+            self.apply(&mut default, layers, "DEFAULT", name, setting);
+        }
+        for (jail, section) in layers.sections().filter(|(name, _)| *name != "INCLUDES") {
+            let mut settings = default.clone();
+            for (name, setting) in section.options() {
+                self.apply(&mut settings, layers, jail, name, setting);
+            }
+            self.jails.insert(jail.to_owned(), settings);
+        }
+        self.default = default;
+    }
+
+    fn apply(
+        &mut self,
+        settings: &mut Settings,
+        layers: &Layers,
+        section: &str,
+        name: &str,
+        setting: &Setting,
+    ) {
+        let problem = match TABLE.iter().find(|(known, ..)| *known == name) {
+            None => Some(format!("unknown setting '{name}'{}", similar(name))),
+            Some((_, Scope::Program, _)) if section != "DEFAULT" => {
+                Some(format!("'{name}' holds for the whole program: move it to [DEFAULT]"))
+            }
+            Some((.., take)) => match layers.value(section, name, &[]) {
+                Ok(text) => {
+                    take(settings, strip(&text)).err().map(|expected| format!("{name} = {text}: {expected}"))
+                }
+                Err(_) => Some(format!("'{name}' refers to something that is not there: {}", setting.raw)),
+            },
+        };
+        if let Some(problem) = problem {
+            self.problems.push(format!(
+                "{}:{}: {problem}",
+                setting.origin.file.display(),
+                setting.origin.line
+            ));
+        }
+    }
+}
+
+/// A hint at the setting that was probably meant: one that differs in a hyphen or underscore, or by two letters at most.
+fn similar(name: &str) -> String {
+    let plain: String = name.chars().filter(|c| c.is_alphanumeric()).take(64).collect();
+    let meant = TABLE.iter().map(|(known, ..)| *known).find(|known| distance(&plain, known) <= 2);
+    meant.map_or_else(String::new, |known| format!(". Did you mean '{known}'?"))
+}
+
+/// How many letters must be added, removed or changed to make one word the other.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut corner = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.iter().enumerate() {
+            let cost = corner + usize::from(x != *y);
+            corner = row[j + 1];
+            row[j + 1] = cost.min(row[j] + 1).min(corner + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(text: &str) -> AllSettings {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("portcullis.conf"), text).unwrap();
+        read_settings(&Source::directory(dir.path())).unwrap()
+    }
+
+    #[test]
+    fn nothing_configured_means_the_defaults() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(read_settings(&Source::directory(dir.path())).unwrap(), AllSettings::default());
+    }
+
+    #[test]
+    fn a_jail_inherits_from_default_and_overrides_it() {
+        let all = settings(
+            "[DEFAULT]\nfallback = off\nstrict = yes\n[sshd]\nfallback = true\n[web]\nprotectadmin = no\n",
+        );
+        assert_eq!(all.problems, Vec::<String>::new());
+        assert!(!all.of("other").fallback && all.of("sshd").fallback && !all.of("web").fallback);
+        assert!(all.default.strict && !all.of("web").protectadmin);
+    }
+
+    #[test]
+    fn mistakes_are_told_with_their_place_and_do_no_harm() {
+        let all = settings("[DEFAULT]\nfalback = off\nstrict = maybe\n[sshd]\nsocketgroup = adm\n");
+        assert_eq!(all.problems.len(), 3, "{:?}", all.problems);
+        assert!(
+            all.problems[0]
+                .ends_with("portcullis.conf:2: unknown setting 'falback'. Did you mean 'fallback'?")
+        );
+        assert!(all.problems[1].ends_with(":3: strict = maybe: expected true or false"));
+        assert!(
+            all.problems[2].ends_with(":5: 'socketgroup' holds for the whole program: move it to [DEFAULT]")
+        );
+        assert_eq!(all.default, Settings::default());
+    }
+}
