@@ -24,6 +24,6 @@ pub use dump::{dump, dump_pretty};
 pub use layers::{Layers, Origin, Section, Setting};
 pub use message::{Level, Message};
 pub use server::{ServerOptions, read_server};
-pub use settings::{AllSettings, Settings, read_settings};
+pub use settings::{JailSettings, Settings};
 pub use source::Source;
 pub use stream::{Configuration, Failed, Request, read};

@@ -4,16 +4,17 @@
 //! harm: the default stands.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use crate::layers::{Layers, Reader, Setting};
-use crate::message::Message;
+use crate::message::{Level, Message};
 use crate::python::strip;
 use crate::source::Source;
 use crate::stream::Failed;
 
 /// The settings of one jail, or those of all.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct JailSettings {
     /// Let nftables do it natively where an action's own program (iptables) is not installed.
     pub fallback: bool,
     /// Carry out known firewall commands of actions ourselves, without a shell.
@@ -26,9 +27,15 @@ pub struct Settings {
     pub socketgroup: Option<String>,
 }
 
-impl Default for Settings {
+impl Default for JailSettings {
     fn default() -> Self {
-        Settings { fallback: true, nativeactions: true, strict: false, protectadmin: true, socketgroup: None }
+        JailSettings {
+            fallback: true,
+            nativeactions: true,
+            strict: false,
+            protectadmin: true,
+            socketgroup: None,
+        }
     }
 }
 
@@ -42,7 +49,7 @@ enum Scope {
 }
 
 /// One row for each setting: its name, where it may stand, and how its text is taken over. That fails with what is expected.
-type Row = (&'static str, Scope, fn(&mut Settings, &str) -> Result<(), &'static str>);
+type Row = (&'static str, Scope, fn(&mut JailSettings, &str) -> Result<(), &'static str>);
 
 /// All settings. A new one needs a row here and a field above.
 const TABLE: &[Row] = &[
@@ -64,48 +71,52 @@ fn switch(text: &str) -> Result<bool, &'static str> {
     }
 }
 
-/// All of `portcullis.conf` (and `portcullis.local`, `portcullis.d/`).
+/// Everything of `portcullis.conf` (and `portcullis.local`, `portcullis.d/`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AllSettings {
+pub struct Settings {
     /// Of jails without a section of their own, and of the program.
-    pub default: Settings,
+    pub default: JailSettings,
     /// Of jails with a section of their own.
-    pub jails: BTreeMap<String, Settings>,
+    pub jails: BTreeMap<String, JailSettings>,
     /// What is wrong, each with file and line.
     pub problems: Vec<String>,
 }
 
-impl AllSettings {
+impl Settings {
     /// The settings that hold for a jail.
-    pub fn of(&self, jail: &str) -> &Settings {
+    pub fn of(&self, jail: &str) -> &JailSettings {
         self.jails.get(jail).unwrap_or(&self.default)
     }
 }
 
-/// Reads the settings of a directory; that there is no such file is fine.
-///
-/// # Errors
-/// When a file's syntax is wrong.
-pub fn read_settings(source: &Source) -> Result<AllSettings, Failed> {
-    let mut reader = Reader::new(source);
-    let stem = source.path().join("portcullis");
-    let layers = match reader.layers("portcullis", &stem) {
-        Ok(layers) => layers,
-        Err(fatal) => return Err(Failed { text: fatal.0, messages: reader.messages.0 }),
-    };
-    let unreadable =
-        |message: &Message| message.text.starts_with("Could not read") || message.text.starts_with("Error ");
-    let mut all = AllSettings::default();
-    all.problems.extend(reader.messages.0.iter().filter(|m| unreadable(m)).map(|m| m.text.clone()));
-    if let Some(layers) = layers {
-        all.take(&layers);
+impl Settings {
+    /// Reads the settings in a directory; that there are none is fine. What is wrong with single ones is in
+    /// [`Settings::problems`].
+    ///
+    /// # Errors
+    /// When a file's syntax is wrong.
+    pub fn read(directory: impl AsRef<Path>) -> Result<Settings, Failed> {
+        let source = Source::directory(directory.as_ref());
+        let mut reader = Reader::new(&source);
+        let stem = source.path().join("portcullis");
+        let layers = match reader.layers("portcullis", &stem) {
+            Ok(layers) => layers,
+            Err(fatal) => return Err(Failed { text: fatal.0, messages: reader.messages.0 }),
+        };
+        let mut settings = Settings::default();
+        let unreadable =
+            |message: &&Message| !message.text.starts_with("Found no") && message.level >= Level::ERROR;
+        settings
+            .problems
+            .extend(reader.messages.0.iter().filter(unreadable).map(|message| message.text.clone()));
+        if let Some(layers) = layers {
+            settings.take(&layers);
+        }
+        Ok(settings)
     }
-    Ok(all)
-}
 
-impl AllSettings {
     fn take(&mut self, layers: &Layers) {
-        let mut default = Settings::default();
+        let mut default = JailSettings::default();
         for (name, setting) in layers.defaults.options() {
             self.apply(&mut default, layers, "DEFAULT", name, setting);
         }
@@ -121,7 +132,7 @@ impl AllSettings {
 
     fn apply(
         &mut self,
-        settings: &mut Settings,
+        settings: &mut JailSettings,
         layers: &Layers,
         section: &str,
         name: &str,
@@ -175,16 +186,16 @@ fn distance(a: &str, b: &str) -> usize {
 mod tests {
     use super::*;
 
-    fn settings(text: &str) -> AllSettings {
+    fn settings(text: &str) -> Settings {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("portcullis.conf"), text).unwrap();
-        read_settings(&Source::directory(dir.path())).unwrap()
+        Settings::read(dir.path()).unwrap()
     }
 
     #[test]
     fn nothing_configured_means_the_defaults() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(read_settings(&Source::directory(dir.path())).unwrap(), AllSettings::default());
+        assert_eq!(Settings::read(dir.path()).unwrap(), Settings::default());
     }
 
     #[test]
@@ -209,6 +220,6 @@ mod tests {
         assert!(
             all.problems[2].ends_with(":5: 'socketgroup' holds for the whole program: move it to [DEFAULT]")
         );
-        assert_eq!(all.default, Settings::default());
+        assert_eq!(all.default, JailSettings::default());
     }
 }
