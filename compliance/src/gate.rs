@@ -137,7 +137,7 @@ impl Gate {
 
     /// Whether somebody at this address of the attacker's host gets an answer from dropbear.
     pub fn lets_in(&self, from: IpAddr) -> bool {
-        // bash, since it can connect by itself; but it cannot choose its address. ssh-keyscan cannot either.
+        // No password is tried, so that nothing is counted.
         let output = self
             .hosts
             .attacker

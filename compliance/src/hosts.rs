@@ -29,6 +29,7 @@ pub struct Hosts {
 pub struct Host {
     pid: u32,
     own_mounts: bool,
+    own_users: bool,
 }
 
 impl Hosts {
@@ -50,6 +51,7 @@ impl Hosts {
             .read_line(&mut line)
             .map_err(|error| error.to_string())?;
         let pids: Vec<u32> = line.split(' ').skip(1).filter_map(|word| word.trim().parse().ok()).collect();
+        let own_users = line.trim_end().ends_with(" user");
         let [server, attacker] = pids[..] else {
             let mut text = String::new();
             let _ = holder.stderr.take().unwrap().read_to_string(&mut text);
@@ -57,8 +59,8 @@ impl Hosts {
             return Err(text.lines().last().unwrap_or("compliance/hosts failed").to_owned());
         };
         Ok(Self {
-            server: Host { pid: server, own_mounts: true },
-            attacker: Host { pid: attacker, own_mounts: false },
+            server: Host { pid: server, own_mounts: true, own_users },
+            attacker: Host { pid: attacker, own_mounts: false, own_users },
             holder,
         })
     }
@@ -80,7 +82,7 @@ impl Host {
         if self.own_mounts {
             command.arg("--mount");
         }
-        if !rustix::process::geteuid().is_root() {
+        if self.own_users {
             command.args(["--user", "--preserve-credentials"]);
         }
         command.args(["--", "setpriv", "--pdeathsig", "KILL", "--"]).arg(program).envs(tool_environment());
