@@ -124,13 +124,17 @@ impl Exception {
         Exception { class: format!("builtins.{class}"), args }
     }
 
-    /// What Python has in `exception.args`: of an operating system's error the file is left out.
-    pub fn shown_args(&self) -> &[Value] {
+    /// What Python has in `exception.args`: of an operating system's error the file is left out, and of the JSON reader's
+    /// only the whole message is there.
+    pub fn shown_args(&self) -> Vec<Value> {
         match (self.class.strip_prefix("builtins."), self.args.as_slice()) {
             (Some(class), [errno_and_message @ .., _file]) if is_os_error(class) && self.args.len() == 3 => {
-                errno_and_message
+                errno_and_message.to_vec()
             }
-            (_, args) => args,
+            (None, [_, _, _]) if self.class == "json.decoder.JSONDecodeError" => {
+                vec![self.to_string().into()]
+            }
+            (_, args) => args.to_vec(),
         }
     }
 

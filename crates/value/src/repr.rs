@@ -23,7 +23,7 @@ pub(crate) fn repr(value: &Value) -> String {
             let items: Vec<_> = items.iter().map(|(k, v)| format!("{}: {}", k.repr(), v.repr())).collect();
             format!("{{{}}}", items.join(", "))
         }
-        Value::Exception(e) => match e.shown_args() {
+        Value::Exception(e) => match e.shown_args().as_slice() {
             [one] => format!("{}({})", e.name(), one.repr()),
             many => format!("{}({})", e.name(), joined(many)),
         },

@@ -6,7 +6,7 @@
 mod globals;
 mod jails;
 
-use portcullis_value::Exception;
+use portcullis_value::{Exception, Value};
 
 use crate::request::{JailGet, JailSet, NewSetting, Request, Setting};
 use crate::show::Show;
@@ -131,6 +131,16 @@ impl Entry {
 /// The whole table, in the order of the help.
 pub fn entries() -> impl Iterator<Item = &'static Entry> {
     globals::ENTRIES.iter().chain(jails::ENTRIES)
+}
+
+/// The row of the command that these words are, if there is one.
+pub fn find(words: &[Value]) -> Option<&'static Entry> {
+    let word = |index: usize| words.get(index).and_then(Value::as_str);
+    match word(0)? {
+        "get" => get(word(1)?).or_else(|| Some(jail_get(word(2)?)?.0)),
+        "set" => set(word(1)?).or_else(|| Some(jail_set(word(2)?)?.0)),
+        name => server(name),
+    }
 }
 
 pub(crate) fn server(name: &str) -> Option<&'static Entry> {
