@@ -1,4 +1,17 @@
 //! Threads and the outside world.
+//!
+//! Log files in, bans into the kernel, everything remembered, and a socket through which all of it is ruled. What is
+//! decided is decided in `portcullis-jail`; here are the threads that drive it.
+
 pub mod act;
+mod control;
+mod jailer;
 pub mod log;
+mod names;
+mod options;
+mod remembered;
+mod start;
 pub mod watch;
+
+pub use options::Options;
+pub use start::{StartError, run};

@@ -22,6 +22,11 @@ pub struct MatchedLine {
 }
 
 impl MatchedLine {
+    /// A line whose date is not told apart.
+    pub fn plain(line: String) -> Self {
+        MatchedLine { before: String::new(), date: String::new(), after: line }
+    }
+
     /// The line as it stood in the log.
     pub fn line(&self) -> String {
         format!("{}{}{}", self.before, self.date, self.after)

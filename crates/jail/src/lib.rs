@@ -12,6 +12,7 @@ pub mod failure;
 pub mod filter;
 pub mod id;
 pub mod ignore;
+pub mod jail;
 pub mod outside;
 pub mod tally;
 pub mod time;

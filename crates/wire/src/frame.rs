@@ -75,6 +75,11 @@ impl Splitter {
         Some(if message == CLOSE { Message::Close } else { Message::Request(message) })
     }
 
+    /// Whether nothing of a further message has come yet.
+    pub fn is_empty(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
     fn end(&mut self) -> Option<usize> {
         let found = memmem::find(&self.buffer[self.searched..], END);
         if found.is_none() {

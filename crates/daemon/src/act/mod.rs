@@ -4,3 +4,4 @@
 pub mod nft;
 pub mod runner;
 pub mod shell;
+pub(crate) mod worker;

@@ -148,6 +148,15 @@ impl Action {
         own.or_else(|| COMMANDS.contains(&property).then(|| "".into()))
     }
 
+    /// Whether all properties are the same, but for `banEpoch`, which is no setting.
+    pub fn same_properties(&self, other: &Action) -> bool {
+        let set = |action: &Action| {
+            let own = action.properties.iter().filter(|(property, _)| *property != "banEpoch");
+            own.map(|(property, value)| (property.clone(), value.clone())).collect::<IndexMap<_, _>>()
+        };
+        set(self) == set(other)
+    }
+
     /// What `get J actionproperties A` lists.
     pub fn properties(&self) -> Vec<String> {
         let own = self.properties.keys().map(String::as_str);

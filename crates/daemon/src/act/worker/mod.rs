@@ -1,0 +1,343 @@
+//! The thread of one action of one jail: it carries out bans in their order, knows which of them are in force, and tries
+//! again what failed.
+//!
+//! Actions never wait for each other: a mail that takes a minute is sent beside the firewall's work, not before it.
+
+mod carrier;
+mod health;
+mod readback;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use indexmap::{IndexMap, IndexSet};
+use portcullis_jail::action::{Action, Facts};
+use portcullis_jail::{Id, Level, LogLine, Ticket};
+
+use crate::log::Log;
+
+pub(crate) use carrier::{Carriage, Carrier, Shelter};
+use health::Tally;
+pub(crate) use health::{Enforcement, Health};
+
+/// After the first failure a ban is tried again after this time, then after twice that, and so on.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+/// The longest pause between two tries.
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
+/// So many bans are tried again in one go; a shell action must not spend its time on the past.
+const RETRIED: usize = 64;
+/// So many orders are taken together, for carriers that do many at the price of one.
+const TOGETHER: usize = 2000;
+
+/// Dropped when an order has been carried out; whoever holds the other end of the channel sees that.
+pub(crate) type Done = Option<Sender<()>>;
+
+/// What an action is told.
+pub(crate) enum Order {
+    Start(Done),
+    Ban(Arc<Ticket>, Done),
+    Unban(Arc<Ticket>, Done),
+    Prolong(Arc<Ticket>),
+    /// All bans end.
+    Flush(Done),
+    /// A banned address showed up again: does the ban hold?
+    Check(Arc<Ticket>),
+    /// The properties are these now.
+    Change(Box<Action>),
+    /// The configuration was read again.
+    Reload(Done),
+    /// Lift all bans, stop, end.
+    Stop(Done),
+}
+
+/// A handle on the thread of an action.
+pub(crate) struct Worker {
+    orders: Sender<Order>,
+    health: Arc<Mutex<Health>>,
+}
+
+impl Worker {
+    /// Starts the thread. `carriage` decides how the action is carried out.
+    pub(crate) fn spawn(
+        jail: &str,
+        action: Action,
+        carriage: Carriage,
+        facts: Box<dyn Facts + Send>,
+        log: Log,
+    ) -> std::io::Result<Self> {
+        // Bounded by the number of bans: each is ordered once, lifted once.
+        let (orders, inbox) = unbounded();
+        let health = Arc::new(Mutex::new(Health::new(action.name())));
+        let thread: String = format!("f2b/a.{jail}").chars().take(15).collect();
+        let jail = jail.to_owned();
+        let shared = Arc::clone(&health);
+        std::thread::Builder::new().name(thread).spawn(move || {
+            let carrier = Carrier::choose(&jail, action, &carriage, &*facts, &log);
+            let mut working = Working {
+                jail,
+                carrier,
+                bans: IndexMap::new(),
+                failed: IndexSet::new(),
+                tally: Tally::default(),
+                facts,
+                log,
+                health: shared,
+            };
+            working.tell_health();
+            working.run(&inbox);
+        })?;
+        Ok(Worker { orders, health })
+    }
+
+    /// Gives an order; it is carried out after those before it.
+    pub(crate) fn order(&self, order: Order) {
+        // Fails only when the thread has ended, and an ended action has nothing in force.
+        let _ = self.orders.send(order);
+    }
+
+    /// How it is, without waiting for what is under way.
+    pub(crate) fn health(&self) -> Health {
+        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        health.waiting = self.orders.len();
+        health
+    }
+}
+
+struct Held {
+    ticket: Arc<Ticket>,
+    state: Enforcement,
+    tries: u32,
+    again: Instant,
+}
+
+struct Working {
+    jail: String,
+    carrier: Carrier,
+    bans: IndexMap<Id, Held>,
+    /// Those of the bans that failed: few, one hopes, and looked through at every turn.
+    failed: IndexSet<Id>,
+    tally: Tally,
+    facts: Box<dyn Facts + Send>,
+    log: Log,
+    health: Arc<Mutex<Health>>,
+}
+
+impl Working {
+    fn run(&mut self, inbox: &Receiver<Order>) {
+        let mut left_over = None;
+        loop {
+            let order = match left_over.take() {
+                Some(order) => Ok(order),
+                None => match self.next_retry() {
+                    Some(at) => inbox.recv_deadline(at),
+                    None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                },
+            };
+            match order {
+                Ok(Order::Stop(done)) => {
+                    self.lift_all();
+                    self.carrier.stop(&*self.facts, &self.log);
+                    drop(done);
+                    return;
+                }
+                Ok(Order::Ban(ticket, done)) => left_over = self.ban_with_followers(ticket, done, inbox),
+                Ok(Order::Unban(ticket, done)) => left_over = self.unban_with_followers(ticket, done, inbox),
+                Ok(order) => self.carry_out(order),
+                Err(RecvTimeoutError::Timeout) => self.retry(),
+                // The jail's thread has gone without a word; its bans stay in force, as after a kill.
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            self.tell_health();
+        }
+    }
+
+    fn carry_out(&mut self, order: Order) {
+        match order {
+            Order::Start(_done) => self.carrier.start(&*self.facts, &self.log),
+            Order::Prolong(ticket) => {
+                self.carrier.prolong(&ticket, &*self.facts, &self.log);
+                if let Some(held) = self.bans.get_mut(&ticket.id) {
+                    held.ticket = ticket;
+                }
+            }
+            Order::Flush(_done) => self.lift_all(),
+            Order::Check(ticket) => self.check(&ticket),
+            Order::Change(action) => {
+                self.carrier.change(*action);
+            }
+            Order::Reload(_done) => self.carrier.reload(&*self.facts, &self.log),
+            // Those are taken in numbers, or end the thread: see `run`.
+            Order::Ban(..) | Order::Unban(..) | Order::Stop(_) => {}
+        }
+    }
+
+    /// Takes this ban and those that wait behind it, when the carrier does many at once.
+    fn ban_with_followers(
+        &mut self,
+        ticket: Arc<Ticket>,
+        done: Done,
+        inbox: &Receiver<Order>,
+    ) -> Option<Order> {
+        let mut tickets = vec![ticket];
+        let mut waiting = vec![done];
+        let mut left_over = None;
+        while self.carrier.takes_many() && tickets.len() < TOGETHER {
+            match inbox.try_recv() {
+                Ok(Order::Ban(ticket, done)) => {
+                    tickets.push(ticket);
+                    waiting.push(done);
+                }
+                Ok(other) => {
+                    left_over = Some(other);
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        self.ban(tickets);
+        left_over
+    }
+
+    fn unban_with_followers(
+        &mut self,
+        ticket: Arc<Ticket>,
+        done: Done,
+        inbox: &Receiver<Order>,
+    ) -> Option<Order> {
+        let mut tickets = vec![ticket];
+        let mut waiting = vec![done];
+        let mut left_over = None;
+        while self.carrier.takes_many() && tickets.len() < TOGETHER {
+            match inbox.try_recv() {
+                Ok(Order::Unban(ticket, done)) => {
+                    tickets.push(ticket);
+                    waiting.push(done);
+                }
+                Ok(other) => {
+                    left_over = Some(other);
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        for ticket in &tickets {
+            self.forget(&ticket.id);
+        }
+        self.carrier.unban(&tickets, &*self.facts, &self.log);
+        left_over
+    }
+
+    fn ban(&mut self, tickets: Vec<Arc<Ticket>>) {
+        for ticket in &tickets {
+            let held = Held {
+                ticket: Arc::clone(ticket),
+                state: Enforcement::Pending,
+                tries: 0,
+                again: Instant::now(),
+            };
+            self.forget(&ticket.id);
+            self.tally.add(&held.state);
+            self.bans.insert(ticket.id.clone(), held);
+        }
+        self.tell_health();
+        let states = self.carrier.ban(&tickets, false, &*self.facts, &self.log);
+        self.keep(&tickets, states);
+    }
+
+    fn keep(&mut self, tickets: &[Arc<Ticket>], states: HashMap<Id, Enforcement>) {
+        let mut states = states;
+        for ticket in tickets {
+            let Some(held) = self.bans.get_mut(&ticket.id) else { continue };
+            let state = states.remove(&ticket.id).unwrap_or(Enforcement::Unverified);
+            match &state {
+                Enforcement::Failed(reason) => {
+                    let pause = FIRST_RETRY.saturating_mul(1 << held.tries.min(6)).min(LONGEST_RETRY);
+                    held.tries += 1;
+                    held.again = Instant::now() + pause;
+                    if held.tries == 1 {
+                        let text = format!(
+                            "[{}] {} is NOT banned by action '{}': {reason}. Trying again",
+                            self.jail,
+                            ticket.id,
+                            self.carrier.name()
+                        );
+                        self.log.error("actions", text);
+                    }
+                }
+                Enforcement::Enforced | Enforcement::Unverified if held.tries > 0 => {
+                    let text = format!(
+                        "[{}] {} is banned now by action '{}', after {} failure(s)",
+                        self.jail,
+                        ticket.id,
+                        self.carrier.name(),
+                        held.tries
+                    );
+                    self.log.say(Level::NOTICE, "actions", text);
+                    held.tries = 0;
+                }
+                _ => {}
+            }
+            self.tally.remove(&held.state);
+            self.tally.add(&state);
+            if matches!(state, Enforcement::Failed(_)) {
+                self.failed.insert(ticket.id.clone());
+            } else {
+                self.failed.swap_remove(&ticket.id);
+            }
+            held.state = state;
+        }
+    }
+
+    fn forget(&mut self, id: &Id) {
+        if let Some(held) = self.bans.swap_remove(id) {
+            self.tally.remove(&held.state);
+            self.failed.swap_remove(id);
+        }
+    }
+
+    fn next_retry(&self) -> Option<Instant> {
+        self.failed.iter().filter_map(|id| self.bans.get(id)).map(|held| held.again).min()
+    }
+
+    fn retry(&mut self) {
+        let now = Instant::now();
+        let failed = self.failed.iter().filter_map(|id| self.bans.get(id));
+        let due = failed.filter(|held| held.again <= now).take(RETRIED);
+        let tickets: Vec<Arc<Ticket>> = due.map(|held| Arc::clone(&held.ticket)).collect();
+        let states = self.carrier.ban(&tickets, true, &*self.facts, &self.log);
+        self.keep(&tickets, states);
+    }
+
+    /// Somebody who should be locked out failed once more.
+    fn check(&mut self, ticket: &Arc<Ticket>) {
+        let Some(held) = self.bans.get(&ticket.id) else { return };
+        let held = Arc::clone(&held.ticket);
+        let states = self.carrier.check(&held, &*self.facts, &self.log);
+        if let Some(lost) = states {
+            let text = format!("[{}] Reban {}, action '{}'", self.jail, ticket.id, self.carrier.name());
+            self.log.write(&LogLine::new(Level::NOTICE, "actions", text));
+            self.keep(&[held], lost);
+        }
+    }
+
+    fn lift_all(&mut self) {
+        let tickets: Vec<Arc<Ticket>> = self.bans.drain(..).map(|(_, held)| held.ticket).collect();
+        self.failed.clear();
+        self.tally = Tally::default();
+        self.carrier.lift_all(&tickets, &*self.facts, &self.log);
+    }
+
+    fn tell_health(&self) {
+        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        health.by = self.carrier.by();
+        health.finding = self.carrier.finding().map(str::to_owned);
+        health.bans = self.tally;
+        let first = self.failed.first().and_then(|id| self.bans.get(id)).map(|held| &held.state);
+        health.reason = match first {
+            Some(Enforcement::Failed(reason)) => Some(reason.clone()),
+            _ => None,
+        };
+    }
+}

@@ -1,0 +1,369 @@
+//! What a jail is told to be, by its configuration and by commands; before it runs, and as the measure at a reload.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use portcullis_jail::action::Action;
+use portcullis_jail::ban::increment::set_line;
+use portcullis_jail::date::DateError;
+use portcullis_jail::filter::RegexError;
+use portcullis_jail::jail::Jail;
+use portcullis_value::{Exception, Number, Value};
+use portcullis_wire::request::JailSet;
+
+use super::surroundings::now;
+use crate::log::Log;
+use crate::start::python_error;
+use crate::watch::Means;
+
+/// From this length on Fail2ban warns about a jail's name.
+const LONG_NAME: usize = 26;
+
+/// A jail as it is to be.
+pub(crate) struct Definition {
+    /// As written: `auto`, `polling`, `pyinotify`. A reload with another word makes another jail.
+    pub(crate) backend: String,
+    pub(crate) means: Means,
+    /// Filter, ignore list, limits. Bans and tallies are empty until the jail runs.
+    pub(crate) jail: Jail,
+    /// The commands that made the filter, to see at a reload whether it is still the same.
+    pub(crate) filter_commands: Vec<JailSet>,
+    /// The same for the ignore list.
+    pub(crate) ignore_commands: Vec<JailSet>,
+    /// As it was given: whole or not is shown to users.
+    pub(crate) findtime: Number,
+    pub(crate) logencoding: String,
+    pub(crate) idle: bool,
+    /// Files, and whether to begin at their end.
+    pub(crate) logpaths: IndexMap<Arc<Path>, bool>,
+    pub(crate) actions: IndexMap<String, Action>,
+    /// `get J ignorecommand` tells "never set" from "set to nothing".
+    pub(crate) ignorecommand_set: bool,
+}
+
+impl Definition {
+    /// A new jail for a backend.
+    ///
+    /// # Errors
+    /// When there is no such backend.
+    pub(crate) fn new(name: &str, backend: &str, log: &Log) -> Result<Self, Exception> {
+        log.info("jail", format!("Creating new jail '{name}'"));
+        if name.chars().count() >= LONG_NAME {
+            log.warning(
+                "jail",
+                format!(
+                    "Jail name '{name}' might be too long and some commands might not function correctly. Please shorten"
+                ),
+            );
+        }
+        let means = means(name, backend, log)?;
+        Ok(Self::with(name, backend, means))
+    }
+
+    /// A new definition of a jail that runs already, with the same backend: nothing is said.
+    pub(crate) fn silently(name: &str, backend: &str, means: Means) -> Self {
+        Self::with(name, backend, means)
+    }
+
+    fn with(name: &str, backend: &str, means: Means) -> Self {
+        Definition {
+            backend: backend.to_owned(),
+            means,
+            jail: Jail::new(name.into(), jiff::tz::TimeZone::system(), seed()),
+            filter_commands: Vec::new(),
+            ignore_commands: Vec::new(),
+            findtime: Number::Int(600),
+            logencoding: "UTF-8".to_owned(),
+            idle: false,
+            logpaths: IndexMap::new(),
+            actions: IndexMap::new(),
+            ignorecommand_set: false,
+        }
+    }
+
+    /// What carries the jail's lines, as `stats` names it.
+    pub(crate) fn backend_name(&self) -> &'static str {
+        match self.means {
+            Means::Inotify => "pyinotify",
+            Means::Polling => "polling",
+        }
+    }
+
+    /// The jail's name.
+    pub(crate) fn name(&self) -> &Arc<str> {
+        self.jail.name()
+    }
+
+    /// Carries out one `set` of what a jail is. Those that act on a running jail are [`Running`](super::Running)'s.
+    ///
+    /// # Errors
+    /// What Fail2ban answers; the definition is then as it was.
+    pub(crate) fn set(&mut self, command: JailSet, log: &Log) -> Result<(), Exception> {
+        let kept = command.clone();
+        match command {
+            JailSet::Idle(idle) => self.idle = idle,
+            JailSet::AddLogPath { path, tail } => self.add_log_path(&path, tail, log)?,
+            JailSet::DelLogPath(path) => {
+                self.logpaths.shift_remove(Path::new(&path));
+            }
+            JailSet::LogEncoding(encoding) => {
+                let encoding = encoding?;
+                // A locale of ours is always UTF-8: what `auto` means wherever it is not a rare 8-bit one.
+                self.logencoding = if encoding == "auto" { "UTF-8".to_owned() } else { encoding };
+                log.info("filter", format!("  encoding: {}", self.logencoding));
+            }
+            JailSet::AddJournalMatch(_) | JailSet::DelJournalMatch(_) => {
+                // Fail2ban takes them for every backend, and only the journal's uses them.
+            }
+            JailSet::MaxRetry(number) => {
+                self.jail.tally.settings_mut().maxretry = number;
+                log.info("filter", format!("  maxRetry: {number}"));
+            }
+            JailSet::MaxMatches(number) => {
+                self.jail.tally.settings_mut().maxmatches = usize::try_from(number).unwrap_or(0);
+            }
+            JailSet::FindTime(seconds) => {
+                self.findtime = seconds?;
+                self.jail.filter.set_findtime(self.findtime.as_f64());
+                self.jail.tally.settings_mut().findtime = self.findtime.as_f64();
+                log.info("filter", format!("  findtime: {}", Value::from(self.findtime)));
+            }
+            JailSet::BanTime(seconds) => {
+                let seconds = seconds?;
+                self.jail.bans.set_bantime(&Value::Int(seconds));
+                log.info("actions", format!("  banTime: {seconds}"));
+            }
+            JailSet::BanTimeOption { option, given, value } => {
+                log.write(&set_line(&option, &shown_option(&option, &given)));
+                self.jail.increment.set(&option, &value?)?;
+            }
+            JailSet::AddAction { action, python } => self.add_action(&action, python.map(|p| p.path))?,
+            JailSet::DelAction(action) => {
+                self.actions.shift_remove(&action).ok_or_else(|| no_action(&action))?;
+            }
+            JailSet::ActionProperties { action, properties } => {
+                let known = self.actions.get_mut(&action).ok_or_else(|| no_action(&action))?;
+                for (property, value) in properties? {
+                    known.set(&property, value);
+                }
+            }
+            JailSet::Action { action, name, value } => {
+                let known = self.actions.get_mut(&action).ok_or_else(|| no_action(&action))?;
+                known.set(&name?, value.ok_or_else(portcullis_wire::missing_argument)?);
+            }
+            filter_or_ignore => self.set_judgement(filter_or_ignore, kept, log)?,
+        }
+        Ok(())
+    }
+
+    /// What decides about a line: the filter, and who is ignored.
+    fn set_judgement(&mut self, command: JailSet, kept: JailSet, log: &Log) -> Result<(), Exception> {
+        let mut ignores = false;
+        match command {
+            JailSet::IgnoreSelf(on) => {
+                self.jail.ignore.set_ignoreself(on);
+                ignores = true;
+            }
+            JailSet::AddIgnoreIp(words) => {
+                for word in words? {
+                    log.write_all(&self.jail.ignore.add(&word)?);
+                }
+                ignores = true;
+            }
+            JailSet::DelIgnoreIp(word) => {
+                log.write_all(&self.jail.ignore.remove(&word)?);
+                ignores = true;
+            }
+            JailSet::IgnoreCommand(command) => {
+                self.jail.ignore.set_ignorecommand(&command);
+                self.ignorecommand_set = true;
+                ignores = true;
+            }
+            JailSet::IgnoreCache(cache) => {
+                let cache = cache.map(|cache| (cache.key, cache.max_count, cache.max_time));
+                self.jail.ignore.set_ignorecache(cache);
+                ignores = true;
+            }
+            JailSet::PrefRegex(regex) => self.jail.filter.set_prefregex(&regex?).map_err(refused)?,
+            JailSet::AddFailRegex(regex) => self.jail.filter.add_failregex(&regex?).map_err(refused)?,
+            JailSet::AddFailRegexes(regexes) => {
+                for regex in regexes? {
+                    self.jail.filter.add_failregex(&regex).map_err(refused)?;
+                }
+            }
+            JailSet::DelFailRegex(index) => {
+                let removed =
+                    usize::try_from(index).is_ok_and(|at| self.jail.filter.del_failregex(at).is_ok());
+                tell_unremoved(removed, index, log);
+            }
+            JailSet::AddIgnoreRegex(regex) => self.jail.filter.add_ignoreregex(&regex?).map_err(refused)?,
+            JailSet::AddIgnoreRegexes(regexes) => {
+                for regex in regexes? {
+                    self.jail.filter.add_ignoreregex(&regex).map_err(refused)?;
+                }
+            }
+            JailSet::DelIgnoreRegex(index) => {
+                let removed =
+                    usize::try_from(index).is_ok_and(|at| self.jail.filter.del_ignoreregex(at).is_ok());
+                tell_unremoved(removed, index, log);
+            }
+            JailSet::UseDns(word) => log.write_all(&self.jail.filter.set_usedns(&word?)),
+            JailSet::DatePattern(pattern) => {
+                let lines = self.jail.filter.set_datepattern(&pattern?, now()).map_err(bad_date)?;
+                log.write_all(&lines);
+            }
+            JailSet::LogTimeZone(zone) => {
+                let zone = zone?;
+                let zone = Some(zone.as_str()).filter(|zone| !zone.is_empty());
+                self.jail.filter.set_logtimezone(zone).map_err(bad_date)?;
+            }
+            JailSet::MaxLines(lines) => {
+                let lines = lines?;
+                self.jail.filter.set_maxlines(usize::try_from(lines).unwrap_or(1));
+                log.info("filter", format!("  maxLines: {lines}"));
+            }
+            other => {
+                // Only a running jail can do the rest.
+                let text = format!("this needs a started jail: {other:?}");
+                return Err(Exception::builtin("RuntimeError", text));
+            }
+        }
+        if ignores {
+            self.ignore_commands.push(kept)
+        } else {
+            self.filter_commands.push(kept)
+        }
+        Ok(())
+    }
+
+    fn add_log_path(&mut self, path: &str, tail: bool, log: &Log) -> Result<(), Exception> {
+        let path: Arc<Path> = Path::new(path).into();
+        if self.logpaths.contains_key(&path) {
+            log.error("filter", format!("{} already exists", path.display()));
+            return Ok(());
+        }
+        if log.file().as_deref() == Some(&*path) && &**self.name() != "recidive" {
+            log.warning("filter", format!("jail '{}' reads our own log {}", self.name(), path.display()));
+        }
+        crate::watch::first_line(&path).map_err(|error| os_error(&error, &path))?;
+        self.logpaths.insert(path, tail);
+        Ok(())
+    }
+
+    fn add_action(&mut self, name: &str, python: Option<String>) -> Result<(), Exception> {
+        if let Some(path) = python {
+            // Differs: there is no Python in us. The jail's other actions go on.
+            let text = format!(
+                "action '{name}' is written in Python ({path}); Portcullis runs shell actions. Use one of action.d/*.conf"
+            );
+            return Err(Exception::builtin("ValueError", text));
+        }
+        if self.actions.contains_key(name) {
+            return Err(Exception::builtin("ValueError", format!("Action {name} already exists")));
+        }
+        self.actions.insert(name.to_owned(), Action::new(name));
+        Ok(())
+    }
+}
+
+/// What the log shows of a `bantime.…` option: as given, but of the switch what it means.
+fn shown_option(option: &str, given: &Value) -> Value {
+    match (option, given) {
+        ("increment", Value::Str(word)) => {
+            Value::Bool(matches!(word.to_ascii_lowercase().as_str(), "1" | "on" | "true" | "yes"))
+        }
+        ("increment", other) => Value::Bool(other.is_true()),
+        (_, other) => other.clone(),
+    }
+}
+
+fn refused(error: RegexError) -> Exception {
+    let class = match error {
+        RegexError::Empty => "builtins.ValueError",
+        _ => "fail2ban.server.failregex.RegexException",
+    };
+    Exception { class: class.to_owned(), args: vec![error.to_string().into()] }
+}
+
+fn bad_date(error: DateError) -> Exception {
+    Exception::builtin("ValueError", error.to_string())
+}
+
+fn tell_unremoved(removed: bool, index: i64, log: &Log) {
+    if !removed {
+        log.error("filter", format!("Cannot remove regular expression. Index {index} is not valid"));
+    }
+}
+
+/// Where the random part of ban times comes from: the clock and the process, so that no two servers agree.
+fn seed() -> u64 {
+    now().0.to_bits() ^ (u64::from(std::process::id()) << 32)
+}
+
+/// `'Invalid Action name: nope'`
+pub(crate) fn no_action(name: &str) -> Exception {
+    Exception::builtin("KeyError", format!("Invalid Action name: {name}"))
+}
+
+/// `FileNotFoundError(2, 'No such file or directory')` and its kin.
+fn os_error(error: &std::io::Error, path: &Path) -> Exception {
+    let number = error.raw_os_error().unwrap_or(5);
+    let class = match number {
+        2 => "FileNotFoundError",
+        13 => "PermissionError",
+        21 => "IsADirectoryError",
+        _ => "OSError",
+    };
+    let text = python_error(error);
+    let text = text.split_once("] ").map_or(text.as_str(), |(_, text)| text);
+    Exception::os(class, number, text, &path.to_string_lossy())
+}
+
+/// The backend that Fail2ban would come to: its list is tried from the word on.
+fn means(jail: &str, backend: &str, log: &Log) -> Result<Means, Exception> {
+    let (name, options) = backend.split_once('[').unwrap_or((backend, ""));
+    let options = options.trim_end_matches(']');
+    let shown = if options.is_empty() {
+        "{}".to_owned()
+    } else {
+        let pairs = options.split(',').filter_map(|pair| pair.split_once('='));
+        let dict =
+            pairs.map(|(key, value)| (key.trim().into(), value.trim().trim_matches(['"', '\'']).into()));
+        Value::Dict(dict.collect()).repr()
+    };
+    let lower = name.trim().to_lowercase();
+    let means = match lower.as_str() {
+        "auto" | "pyinotify" => Means::Inotify,
+        "polling" => Means::Polling,
+        "gamin" => {
+            // Fail2ban's Debian package has no gamin either, and says the same.
+            log.error("jail", "Backend 'gamin' failed to initialize due to No module named 'gamin'");
+            Means::Polling
+        }
+        "systemd" => {
+            let text = format!(
+                "backend 'systemd' is not there yet: jail '{jail}' cannot read the journal. Give it a logpath and backend = auto"
+            );
+            return Err(Exception::builtin("ValueError", text));
+        }
+        _ => {
+            let text = format!(
+                "Unknown backend {backend}. Must be among ['pyinotify', 'gamin', 'polling', 'systemd'] or 'auto'"
+            );
+            return Err(Exception::builtin("ValueError", text));
+        }
+    };
+    let (uses, initiated) = match means {
+        Means::Inotify => ("pyinotify", "pyinotify"),
+        Means::Polling => ("poller", "polling"),
+    };
+    log.info("jail", format!("Jail '{jail}' uses {uses} {shown}"));
+    if lower == "gamin" {
+        let text = format!("Could only initiated '{initiated}' backend whenever '{lower}' was requested");
+        log.warning("jail", text);
+    } else {
+        log.info("jail", format!("Initiated '{initiated}' backend"));
+    }
+    Ok(means)
+}

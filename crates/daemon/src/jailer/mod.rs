@@ -1,0 +1,115 @@
+//! A jail's thread: lines and orders in, and what they cause carried to the actions, the database and the log.
+//!
+//! One inbox for orders, one for lines; orders go first. The thread never waits for an action, a client or the disk.
+
+mod answers;
+mod definition;
+mod outside;
+mod running;
+mod surroundings;
+
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use portcullis_value::{Exception, Value};
+use portcullis_wire::request::{JailGet, JailSet};
+
+use crate::watch::Means;
+
+pub(crate) use definition::Definition;
+use running::Running;
+pub(crate) use surroundings::{Surroundings, now};
+
+/// So many batches of lines (of 64 KiB, or of one long line) wait for a jail; then it reads on by its own cursor.
+const BATCHES: usize = 8;
+
+/// The answer to an order, and what else to wait for before it is given to the client: a `banip` is answered when the
+/// actions have run, as in Fail2ban.
+pub(crate) struct Answer {
+    pub(crate) value: Result<Value, Exception>,
+    pub(crate) carried_out: Option<Receiver<()>>,
+}
+
+impl From<Result<Value, Exception>> for Answer {
+    fn from(value: Result<Value, Exception>) -> Self {
+        Answer { value, carried_out: None }
+    }
+}
+
+/// What a jail is told and asked.
+pub(crate) enum Order {
+    Get(JailGet),
+    Set(JailSet),
+    Status {
+        flavor: String,
+    },
+    /// `[backend, (failed, total), (banned, total)]`
+    Stats,
+    Start,
+    /// Be what this says from now on; bans, tallies and positions stay.
+    Become(Box<Definition>),
+    /// Lift the ban of this text, or of everybody in this network.
+    Unban(String),
+    UnbanAll,
+    /// Which of these are banned (all when empty).
+    Banned(Vec<String>),
+    /// For `portcullis status`.
+    Report,
+    /// Lift or leave the bans, stop the actions, and end.
+    Stop,
+}
+
+pub(crate) struct Envelope {
+    pub(crate) order: Order,
+    pub(crate) reply: Sender<Answer>,
+}
+
+/// A handle on a jail's thread.
+#[derive(Clone)]
+pub(crate) struct Jailer {
+    pub(crate) name: Arc<str>,
+    pub(crate) backend: Arc<str>,
+    pub(crate) means: Means,
+    orders: Sender<Envelope>,
+}
+
+impl Jailer {
+    /// Starts the thread of a jail. The jail itself starts with [`Order::Start`].
+    pub(crate) fn spawn(definition: Definition, surroundings: Surroundings) -> std::io::Result<Self> {
+        // Each order comes from a client that waits for its answer, and clients are few.
+        let (orders, inbox) = unbounded();
+        let (lines, read) = bounded(BATCHES);
+        let name = Arc::clone(definition.name());
+        let backend = definition.backend.as_str().into();
+        let means = definition.means;
+        let running = Running::new(definition, surroundings, lines)?;
+        let thread: String = format!("f2b/f.{name}").chars().take(15).collect();
+        std::thread::Builder::new().name(thread).spawn(move || running.run(&inbox, &read))?;
+        Ok(Jailer { name, backend, means, orders })
+    }
+
+    /// Gives an order without waiting; the answer comes through the channel, which closes should the jail end first.
+    pub(crate) fn order(&self, order: Order) -> Receiver<Answer> {
+        let (reply, answer) = bounded(1);
+        // A jail that has ended drops the envelope, and the receiver sees that.
+        let _ = self.orders.send(Envelope { order, reply });
+        answer
+    }
+
+    /// Gives an order and waits until it was carried out.
+    ///
+    /// # Errors
+    /// The jail's own, or that it ended meanwhile.
+    pub(crate) fn ask(&self, order: Order) -> Result<Value, Exception> {
+        let gone = || Exception {
+            class: "fail2ban.exceptions.UnknownJailException".to_owned(),
+            args: vec![Value::from(&*self.name)],
+        };
+        let answer = self.order(order).recv().map_err(|_| gone())?;
+        if let Some(carried_out) = answer.carried_out {
+            // Closed when the last action is through; every action has its own time limit.
+            let _ = carried_out.recv();
+        }
+        answer.value
+    }
+}

@@ -1,0 +1,131 @@
+//! The world as a jail and its actions ask for it: names, history, own addresses, commands.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use portcullis_jail::action::{Counters, Facts, Past, Script};
+use portcullis_jail::jail::Jail;
+use portcullis_jail::{History, Id, Outside, Timestamp};
+use portcullis_value::Value;
+
+use super::surroundings::{Surroundings, now};
+use crate::act::shell::{Shell, Status};
+use crate::names::Names;
+use crate::remembered::Store;
+
+/// How long an `ignorecommand` may take; it holds up the lines of its jail.
+const COMMAND_PATIENCE: Duration = Duration::from_secs(10);
+/// How long the list of our own addresses is kept.
+const OWN_KEPT: Duration = Duration::from_secs(60);
+
+/// What a jail asks while it judges.
+pub(super) struct JailOutside {
+    jail: Arc<str>,
+    names: Names,
+    store: Store,
+    shell: Shell,
+    own: Option<(Instant, Vec<IpAddr>)>,
+}
+
+impl JailOutside {
+    pub(super) fn new(jail: Arc<str>, surroundings: &Surroundings) -> Self {
+        JailOutside {
+            jail,
+            names: surroundings.names.clone(),
+            store: surroundings.store.clone(),
+            shell: Shell::new(),
+            own: None,
+        }
+    }
+}
+
+impl Outside for JailOutside {
+    fn resolve(&mut self, name: &str) -> Result<Vec<IpAddr>, String> {
+        self.names.addresses(name)
+    }
+
+    fn host_of(&mut self, address: IpAddr) -> Option<String> {
+        self.names.host_of(address)
+    }
+
+    fn is_own(&mut self, id: &Id) -> bool {
+        let Some(address) = id.address() else { return false };
+        if self.own.as_ref().is_none_or(|(since, _)| since.elapsed() > OWN_KEPT) {
+            self.own = Some((Instant::now(), self.names.own_addresses()));
+        }
+        self.own.as_ref().is_some_and(|(_, own)| own.contains(&address))
+    }
+
+    fn run(&mut self, script: &Script) -> Result<i32, String> {
+        let exit = self.shell.run(script, COMMAND_PATIENCE);
+        match exit.status {
+            Status::Exited(code) => Ok(code),
+            _ => Err(exit.reason()),
+        }
+    }
+
+    fn history(&mut self, id: &Id, overalljails: bool) -> Option<History> {
+        self.store.history(&self.jail, id, overalljails)
+    }
+}
+
+/// What the tags of actions ask for; the jail's thread keeps the counters fresh, the actions' threads read them.
+#[derive(Clone)]
+pub(super) struct SharedFacts {
+    jail: Arc<str>,
+    names: Names,
+    store: Store,
+    changing: Arc<Mutex<(Counters, Value)>>,
+}
+
+impl SharedFacts {
+    pub(super) fn new(jail: Arc<str>, surroundings: &Surroundings) -> Self {
+        SharedFacts {
+            jail,
+            names: surroundings.names.clone(),
+            store: surroundings.store.clone(),
+            changing: Arc::new(Mutex::new((Counters::default(), Value::Int(600)))),
+        }
+    }
+
+    pub(super) fn update(&self, jail: &Jail) {
+        let counters = Counters {
+            banned: jail.bans.len() as u64,
+            banned_total: jail.bans.total(),
+            found: jail.tally.currently_failed() as u64,
+            found_total: jail.tally.total_failed(),
+        };
+        *self.changing.lock().unwrap_or_else(PoisonError::into_inner) = (counters, jail.bans.bantime());
+    }
+}
+
+impl Facts for SharedFacts {
+    fn jail(&self) -> String {
+        self.jail.to_string()
+    }
+
+    fn now(&self) -> Timestamp {
+        now()
+    }
+
+    fn bantime(&self) -> Value {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
+    }
+
+    fn counters(&self) -> Counters {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    fn host_of(&self, id: &Id) -> Option<String> {
+        self.names.host_of(id.address()?)
+    }
+
+    fn past(&self, id: &Id, all_jails: bool) -> Past {
+        self.store.past(&self.jail, id, all_jails)
+    }
+
+    fn own_host(&self, full: bool) -> String {
+        self.names.own_host(full)
+    }
+}

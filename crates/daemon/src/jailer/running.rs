@@ -1,0 +1,603 @@
+//! The loop of a jail's thread, and what the jail's effects become in the world.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded, never, select_biased};
+use indexmap::IndexMap;
+use portcullis_jail::action::Action;
+use portcullis_jail::filter::Moment;
+use portcullis_jail::jail::Effect;
+use portcullis_jail::{Id, Level, LogLine, Ticket};
+use portcullis_value::{Exception, Value};
+use portcullis_wire::request::JailSet;
+
+use super::definition::{Definition, no_action};
+use super::outside::JailOutside;
+use super::surroundings::{Surroundings, now};
+use super::{Answer, Envelope, Order};
+use crate::act::worker::{self, Carriage, Done, Worker};
+use crate::remembered::Position;
+use crate::watch::{Batch, Follow};
+
+/// How often positions are written while lines come in.
+const KEEP_POSITIONS: Duration = Duration::from_secs(10);
+/// How often a jail looks after itself when nothing else wakes it.
+const HOUSEKEEPING: Duration = Duration::from_secs(60);
+/// So many restored bans are taken between two looks at the inboxes: new ones do not wait for old ones.
+const RESTORE_PORTION: usize = 200;
+
+/// A jail with its thread.
+pub(super) struct Running {
+    pub(super) definition: Definition,
+    pub(super) surroundings: Surroundings,
+    pub(super) started: bool,
+    pub(super) workers: IndexMap<String, Worker>,
+    outside: JailOutside,
+    lines: Sender<Batch>,
+    /// Positions to be kept, by file.
+    positions: IndexMap<Arc<Path>, Position>,
+    positions_kept: Instant,
+    restoring: std::vec::IntoIter<Ticket>,
+    /// Lines that were no UTF-8, told once a day for each file.
+    told_encoding: HashSet<Arc<Path>>,
+    pub(super) bad_encoding: u64,
+    facts: super::outside::SharedFacts,
+}
+
+impl Running {
+    pub(super) fn new(
+        mut definition: Definition,
+        surroundings: Surroundings,
+        lines: Sender<Batch>,
+    ) -> std::io::Result<Self> {
+        definition.jail.dry_run = surroundings.dry_run;
+        let facts = super::outside::SharedFacts::new(Arc::clone(definition.name()), &surroundings);
+        let outside = JailOutside::new(Arc::clone(definition.name()), &surroundings);
+        Ok(Running {
+            definition,
+            started: false,
+            workers: IndexMap::new(),
+            outside,
+            lines,
+            positions: IndexMap::new(),
+            positions_kept: Instant::now(),
+            restoring: Vec::new().into_iter(),
+            told_encoding: HashSet::new(),
+            bad_encoding: 0,
+            facts,
+            surroundings,
+        })
+    }
+
+    pub(super) fn run(mut self, orders: &Receiver<Envelope>, lines: &Receiver<Batch>) {
+        let nothing = never();
+        loop {
+            let wait = self.pause();
+            // A jail that is idle leaves its lines where they are; the watcher keeps the place.
+            let lines = if self.started && !self.definition.idle { lines } else { &nothing };
+            select_biased! {
+                recv(orders) -> envelope => match envelope {
+                    Ok(Envelope { order: Order::Stop, reply }) => {
+                        self.stop();
+                        let _ = reply.send(Ok(Value::None).into());
+                        return;
+                    }
+                    Ok(Envelope { order, reply }) => {
+                        let answer = self.obey(order);
+                        // A client that has gone away does not hear it.
+                        let _ = reply.send(answer);
+                    }
+                    Err(_) => return,
+                },
+                recv(lines) -> batch => {
+                    if let Ok(batch) = batch {
+                        self.judge(&batch);
+                    }
+                },
+                default(wait) => {}
+            }
+            self.tick();
+        }
+    }
+
+    fn pause(&self) -> Duration {
+        if self.restoring.len() > 0 {
+            return Duration::ZERO;
+        }
+        let mut pause = HOUSEKEEPING;
+        if self.started
+            && let Some(at) = self.definition.jail.next_tick()
+        {
+            // Ends are times of the clock; a margin so that the clock has surely passed it.
+            let rest = Duration::try_from_secs_f64(at.since(now()).max(0.0) + 0.001).unwrap_or(HOUSEKEEPING);
+            pause = pause.min(rest);
+        }
+        if !self.positions.is_empty() {
+            pause = pause.min(KEEP_POSITIONS.saturating_sub(self.positions_kept.elapsed()));
+        }
+        pause
+    }
+
+    fn tick(&mut self) {
+        if !self.started {
+            return;
+        }
+        let mut effects = Vec::new();
+        self.definition.jail.tick(now(), &mut effects);
+        self.carry_out(effects, &None);
+        if self.restoring.len() > 0 {
+            let portion: Vec<Ticket> = self.restoring.by_ref().take(RESTORE_PORTION).collect();
+            for ticket in portion {
+                self.ban(ticket, &None);
+            }
+        }
+        if self.positions_kept.elapsed() >= KEEP_POSITIONS {
+            self.keep_positions();
+        }
+    }
+
+    fn obey(&mut self, order: Order) -> Answer {
+        match order {
+            Order::Get(what) => self.get(what).into(),
+            Order::Set(what) => self.set(what),
+            Order::Status { flavor } => Ok(self.status(&flavor)).into(),
+            Order::Stats => Ok(self.stats()).into(),
+            Order::Start => self.start().map(|()| Value::None).into(),
+            Order::Become(definition) => {
+                self.become_(*definition);
+                Ok(Value::None).into()
+            }
+            Order::Unban(text) => self.carried_out(|jail, done| Ok(jail.unban(&text, done))),
+            Order::UnbanAll => self.carried_out(|jail, done| Ok(jail.unban_all(done))),
+            Order::Banned(ips) => Ok(self.banned(&ips)).into(),
+            Order::Report => Ok(self.report()).into(),
+            // Ends the thread: see `run`.
+            Order::Stop => Ok(Value::None).into(),
+        }
+    }
+
+    /// Answers once the actions have done what this orders.
+    fn carried_out(&mut self, order: impl FnOnce(&mut Self, Done) -> Result<Value, Exception>) -> Answer {
+        let (done, carried_out) = bounded(0);
+        let value = order(self, Some(done));
+        Answer { value, carried_out: Some(carried_out) }
+    }
+
+    fn set(&mut self, what: JailSet) -> Answer {
+        match what {
+            JailSet::BanIp(ips) => self.carried_out(|jail, done| Ok(jail.ban_by_hand(&ips, &done))),
+            JailSet::UnbanIp { ips, report_absent } => {
+                self.carried_out(|jail, done| jail.unban_by_hand(&ips, report_absent, done))
+            }
+            JailSet::Attempt { ip, lines } => {
+                let mut effects = Vec::new();
+                let at = Moment { now: now(), in_operation: true };
+                let jail = &mut self.definition.jail;
+                jail.attempt(Id::new(&ip), lines, at, &mut self.outside, &mut effects);
+                self.carry_out(effects, &None);
+                Ok(Value::Int(1)).into()
+            }
+            what => self.set_definition(what),
+        }
+    }
+
+    fn set_definition(&mut self, what: JailSet) -> Answer {
+        let shown = super::answers::shown_after(&what);
+        let before: HashSet<Arc<Path>> = self.definition.logpaths.keys().cloned().collect();
+        let actions: Vec<String> = self.definition.actions.keys().cloned().collect();
+        let changed = match &what {
+            JailSet::Action { action, .. } | JailSet::ActionProperties { action, .. } => Some(action.clone()),
+            _ => None,
+        };
+        if let Err(exception) = self.definition.set(what, &self.surroundings.log) {
+            return Err(exception).into();
+        }
+        if self.started {
+            self.follow_difference(&before);
+            self.act_difference(&actions, changed.as_deref());
+        }
+        self.get_after(shown).into()
+    }
+
+    /// The jail begins to work: actions, bans from the database, files.
+    fn start(&mut self) -> Result<(), Exception> {
+        if self.started {
+            return Ok(());
+        }
+        self.started = true;
+        let name = Arc::clone(self.definition.name());
+        self.surroundings.store.jail_started(&name);
+        for action in self.definition.actions.values().cloned().collect::<Vec<_>>() {
+            self.employ(action)?;
+        }
+        self.follow_difference(&HashSet::new());
+        self.surroundings.log.info("jail", format!("Jail '{name}' started"));
+        if !self.definition.jail.dry_run {
+            self.restoring = self.restorable().into_iter();
+        }
+        Ok(())
+    }
+
+    fn restorable(&mut self) -> Vec<Ticket> {
+        let jail = &self.definition.jail;
+        let tickets =
+            self.surroundings.store.restorable(jail.name(), &jail.bans.bantime(), &jail.increment, now());
+        let log = self.surroundings.log.clone();
+        let name = Arc::clone(jail.name());
+        let mut kept = Vec::with_capacity(tickets.len());
+        for ticket in tickets {
+            let mut lines = Vec::new();
+            let by = self.definition.jail.ignore.covers(&ticket.id, &mut self.outside, &mut lines);
+            self.surroundings.log.write_all(&lines);
+            match by {
+                Some(by) => log.info("filter", format!("[{name}] Ignore {} by {by}", ticket.id)),
+                None => kept.push(ticket),
+            }
+        }
+        kept
+    }
+
+    fn employ(&mut self, action: Action) -> Result<(), Exception> {
+        let name = action.name().to_owned();
+        let carriage = Carriage {
+            shelter: Arc::clone(&self.surroundings.shelter),
+            settings: self.surroundings.settings_of(self.definition.name()),
+        };
+        let facts = Box::new(self.facts.clone());
+        let log = self.surroundings.log.clone();
+        let worker = Worker::spawn(self.definition.name(), action, carriage, facts, log)
+            .map_err(|error| Exception::builtin("RuntimeError", error.to_string()))?;
+        worker.order(worker::Order::Start(None));
+        self.workers.insert(name, worker);
+        Ok(())
+    }
+
+    /// Follows files that are new in the definition, and leaves those that are no longer in it.
+    fn follow_difference(&mut self, before: &HashSet<Arc<Path>>) {
+        let jail = Arc::clone(self.definition.name());
+        let log = self.surroundings.log.clone();
+        for path in before.iter().filter(|path| !self.definition.logpaths.contains_key(*path)) {
+            self.watch().unfollow(Arc::clone(&jail), Some(Arc::clone(path)));
+            let shown = portcullis_value::repr_str(&path.to_string_lossy());
+            log.info("filter", format!("Removed logfile: {shown}"));
+        }
+        let new: Vec<(Arc<Path>, bool)> = self
+            .definition
+            .logpaths
+            .iter()
+            .filter(|(path, _)| !before.contains(*path))
+            .map(|(path, tail)| (Arc::clone(path), *tail))
+            .collect();
+        for (path, tail) in new {
+            // A file that has gone since it was checked is followed all the same: it may come back.
+            let first = crate::watch::first_line(&path).ok();
+            let hash = first.as_ref().map(|first| Arc::clone(&first.hash)).unwrap_or_default();
+            let kept = if tail { None } else { self.surroundings.store.position(&jail, &path) };
+            let position = match kept {
+                Some(kept) if kept.first_line == *hash => kept.position,
+                _ if tail => first.as_ref().map_or(0, |first| first.size),
+                _ => 0,
+            };
+            let shown = portcullis_value::repr_str(&path.to_string_lossy());
+            log.info("filter", format!("Added logfile: {shown} (pos = {position}, hash = {hash})"));
+            self.watch().follow(Follow {
+                jail: Arc::clone(&jail),
+                path,
+                position,
+                in_operation: tail,
+                inbox: self.lines.clone(),
+            });
+        }
+    }
+
+    fn watch(&self) -> &crate::watch::Watch {
+        self.surroundings.watch(self.definition.means)
+    }
+
+    /// Starts actions that are new in the definition, ends those that are no longer in it.
+    fn act_difference(&mut self, before: &[String], changed: Option<&str>) {
+        for name in before {
+            if !self.definition.actions.contains_key(name) {
+                self.dismiss(name);
+            }
+        }
+        let actions: Vec<Action> = self.definition.actions.values().cloned().collect();
+        for action in actions {
+            if !before.iter().any(|name| name == action.name()) {
+                self.employ_with_bans(action);
+            } else if changed == Some(action.name())
+                && let Some(worker) = self.workers.get(action.name())
+            {
+                worker.order(worker::Order::Change(Box::new(action)));
+            }
+        }
+    }
+
+    /// A new action gets all bans that are in force, so that it does what it would after a start.
+    fn employ_with_bans(&mut self, action: Action) {
+        let name = action.name().to_owned();
+        if let Err(exception) = self.employ(action) {
+            self.surroundings.log.error("jail", exception.to_string());
+            return;
+        }
+        if let Some(worker) = self.workers.get(&name) {
+            for ticket in self.definition.jail.bans.tickets() {
+                worker.order(worker::Order::Ban(Arc::new(ticket), None));
+            }
+        }
+    }
+
+    fn dismiss(&mut self, name: &str) {
+        if let Some(worker) = self.workers.shift_remove(name) {
+            let (done, stopped) = bounded(0);
+            worker.order(worker::Order::Stop(Some(done)));
+            let _ = stopped.recv();
+        }
+    }
+
+    /// A reload: what differs is changed, all else goes on.
+    fn become_(&mut self, new: Definition) {
+        let before: HashSet<Arc<Path>> = self.definition.logpaths.keys().cloned().collect();
+        let old = &mut self.definition;
+        if old.filter_commands != new.filter_commands {
+            old.filter_commands = new.filter_commands;
+            old.jail.filter = new.jail.filter;
+        }
+        if old.ignore_commands != new.ignore_commands {
+            old.ignore_commands = new.ignore_commands;
+            old.jail.ignore = new.jail.ignore;
+        }
+        *old.jail.tally.settings_mut() = new.jail.tally.settings().clone();
+        old.jail.filter.set_findtime(new.findtime.as_f64());
+        old.jail.bans.set_bantime(&new.jail.bans.bantime());
+        old.jail.increment = new.jail.increment;
+        old.findtime = new.findtime;
+        old.logencoding = new.logencoding;
+        old.idle = new.idle;
+        old.logpaths = new.logpaths;
+        let actions = std::mem::replace(&mut old.actions, new.actions);
+        if !self.started {
+            if let Err(exception) = self.start() {
+                self.surroundings.log.error("jail", exception.to_string());
+            }
+            return;
+        }
+        self.follow_difference(&before);
+        let kept: Vec<String> = actions
+            .iter()
+            .filter(|(name, old)| {
+                self.definition.actions.get(*name).is_some_and(|new| new.same_properties(old))
+            })
+            .map(|(name, _)| name.clone())
+            .collect();
+        // An action whose parameters changed is another one: the old takes its bans out, the new puts them in.
+        for name in actions.keys().filter(|name| !kept.contains(name)) {
+            self.dismiss(name);
+        }
+        for name in &kept {
+            if let Some(worker) = self.workers.get(name) {
+                worker.order(worker::Order::Reload(None));
+            }
+        }
+        let new: Vec<Action> = self
+            .definition
+            .actions
+            .values()
+            .filter(|a| !kept.iter().any(|k| k == a.name()))
+            .cloned()
+            .collect();
+        for action in new {
+            self.employ_with_bans(action);
+        }
+        // In the order of the configuration.
+        let order: Vec<String> = self.definition.actions.keys().cloned().collect();
+        self.workers.sort_by_cached_key(|name, _| order.iter().position(|known| known == name));
+    }
+
+    fn judge(&mut self, batch: &Batch) {
+        let mut effects = Vec::new();
+        let at = Moment { now: now(), in_operation: batch.in_operation };
+        let mut rest: &[u8] = &batch.bytes;
+        let mut bad: Option<&[u8]> = None;
+        while !rest.is_empty() {
+            let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
+            let (line, after) = rest.split_at(end);
+            rest = after;
+            let stripped = stripped(line);
+            match std::str::from_utf8(stripped) {
+                Ok(text) => self.definition.jail.line(text, at, &mut self.outside, &mut effects),
+                Err(_) => {
+                    self.bad_encoding += 1;
+                    bad.get_or_insert(line);
+                    let text = String::from_utf8_lossy(stripped);
+                    self.definition.jail.line(&text, at, &mut self.outside, &mut effects);
+                }
+            }
+        }
+        if let Some(line) = bad
+            && self.told_encoding.insert(Arc::clone(&batch.path))
+        {
+            self.tell_encoding(&batch.path, line);
+        }
+        if !batch.superseded {
+            let position = Position { first_line: batch.first_line.to_string(), position: batch.end };
+            self.positions.insert(Arc::clone(&batch.path), position);
+        }
+        self.facts.update(&self.definition.jail);
+        self.carry_out(effects, &None);
+    }
+
+    fn tell_encoding(&self, path: &Path, line: &[u8]) {
+        let log = &self.surroundings.log;
+        let encoding = &self.definition.logencoding;
+        log.warning("filter", format!("Error decoding line from '{}' with '{encoding}'.", path.display()));
+        let shown = Value::Bytes(line[..line.len().min(1000)].to_vec()).repr();
+        let text = format!(
+            "Consider setting logencoding to appropriate encoding for this jail. Continuing to process line ignoring invalid characters: {shown}"
+        );
+        log.warning("filter", text);
+    }
+
+    pub(super) fn ban(&mut self, ticket: Ticket, done: &Done) -> bool {
+        let mut effects = Vec::new();
+        let at = Moment { now: now(), in_operation: true };
+        let new = self.definition.jail.ban(ticket, at, &mut self.outside, &mut effects);
+        self.facts.update(&self.definition.jail);
+        self.carry_out(effects, done);
+        new
+    }
+
+    /// Does what the jail wants done. The log is told before an action starts, as in Fail2ban.
+    fn carry_out(&mut self, effects: Vec<Effect>, done: &Done) {
+        let name = Arc::clone(self.definition.name());
+        for effect in effects {
+            match effect {
+                Effect::Say(line) => self.surroundings.log.write(&line),
+                Effect::Ban(ticket) => {
+                    for worker in self.workers.values() {
+                        worker.order(worker::Order::Ban(Arc::clone(&ticket), done.clone()));
+                    }
+                }
+                Effect::Unban(ticket) => {
+                    for worker in self.workers.values() {
+                        worker.order(worker::Order::Unban(Arc::clone(&ticket), done.clone()));
+                    }
+                }
+                Effect::Prolong(ticket, _after) => {
+                    for worker in self.workers.values() {
+                        worker.order(worker::Order::Prolong(Arc::clone(&ticket)));
+                    }
+                }
+                Effect::Remember(ticket) => {
+                    let bantime =
+                        ticket.bantime.clone().unwrap_or_else(|| self.definition.jail.bans.bantime());
+                    // The place in the log and the ban that its lines caused are written together.
+                    let positions = std::mem::take(&mut self.positions);
+                    self.surroundings.store.banned(&name, &ticket, &bantime, positions);
+                    self.positions_kept = Instant::now();
+                }
+                Effect::StillHere(ticket) => {
+                    for worker in self.workers.values() {
+                        worker.order(worker::Order::Check(Arc::clone(&ticket)));
+                    }
+                }
+                Effect::WouldBan(ticket) => {
+                    let bantime = self.definition.jail.bans.bantime();
+                    let text = format!(
+                        "[{name}] Would ban {} for {bantime} seconds (dry run: nobody is banned)",
+                        ticket.id
+                    );
+                    self.surroundings.log.write(&LogLine::new(Level::NOTICE, "actions", text));
+                }
+            }
+        }
+    }
+
+    fn ban_by_hand(&mut self, ips: &[String], done: &Done) -> Value {
+        let at = now();
+        let new = ips.iter().filter(|ip| self.ban(Ticket::by_hand(Id::new(ip), at), done)).count();
+        Value::Int(new as i64)
+    }
+
+    fn unban(&mut self, text: &str, done: Done) -> Value {
+        let id = Id::new(text);
+        let mut effects = Vec::new();
+        let held: Vec<Id> = self.definition.jail.unban(&id, &mut effects);
+        self.surroundings.store.unbanned(self.definition.name(), &held, &id);
+        self.facts.update(&self.definition.jail);
+        self.carry_out(effects, &done);
+        Value::Int(held.len() as i64)
+    }
+
+    fn unban_by_hand(&mut self, ips: &[String], report_absent: bool, done: Done) -> Result<Value, Exception> {
+        if report_absent {
+            let absent: Vec<Value> = ips
+                .iter()
+                .filter(|ip| !self.definition.jail.bans.contains(&Id::new(ip)))
+                .map(|ip| Value::from(ip.as_str()))
+                .collect();
+            if !absent.is_empty() {
+                let text = format!("not banned: {}", Value::List(absent).repr());
+                return Err(Exception::builtin("ValueError", text));
+            }
+        }
+        let lifted = ips.iter().map(|ip| match self.unban(ip, done.clone()) {
+            Value::Int(lifted) => lifted,
+            _ => 0,
+        });
+        Ok(Value::Int(lifted.sum()))
+    }
+
+    fn unban_all(&mut self, done: Done) -> Value {
+        self.restoring = Vec::new().into_iter();
+        let name = Arc::clone(self.definition.name());
+        let count = self.let_all_go(done);
+        self.surroundings.store.all_unbanned(&name);
+        Value::Int(count as i64)
+    }
+
+    fn let_all_go(&mut self, done: Done) -> usize {
+        let name = Arc::clone(self.definition.name());
+        let log = self.surroundings.log.clone();
+        for (action, definition) in &self.definition.actions {
+            if definition.has(portcullis_jail::action::Operation::Flush) {
+                log.say(Level::NOTICE, "actions", format!("[{name}] Flush ticket(s) with {action}"));
+            }
+        }
+        let tickets = self.definition.jail.bans.flush();
+        for ticket in &tickets {
+            log.write(&portcullis_jail::ban::unban_line(&name, &ticket.id));
+        }
+        self.facts.update(&self.definition.jail);
+        for worker in self.workers.values() {
+            worker.order(worker::Order::Flush(done.clone()));
+        }
+        tickets.len()
+    }
+
+    fn keep_positions(&mut self) {
+        self.positions_kept = Instant::now();
+        let positions = std::mem::take(&mut self.positions);
+        if !positions.is_empty() {
+            self.surroundings.store.positions(self.definition.name(), positions);
+        }
+    }
+
+    /// The end: files first, then bans and actions, last the database. Bans stay there, to be restored.
+    fn stop(&mut self) {
+        let name = Arc::clone(self.definition.name());
+        let log = self.surroundings.log.clone();
+        if self.started {
+            self.watch().unfollow(Arc::clone(&name), None);
+            for path in self.definition.logpaths.keys() {
+                let shown = portcullis_value::repr_str(&path.to_string_lossy());
+                log.info("filter", format!("Removed logfile: {shown}"));
+            }
+            self.keep_positions();
+            self.let_all_go(None);
+            // The last action first, as Fail2ban does.
+            for action in self.definition.actions.keys().rev() {
+                if let Some(worker) = self.workers.get(action) {
+                    let (done, stopped) = bounded(0);
+                    worker.order(worker::Order::Stop(Some(done)));
+                    let _ = stopped.recv();
+                }
+            }
+            self.surroundings.store.jail_stopped(&name);
+        }
+        log.info("jail", format!("Jail '{name}' stopped"));
+    }
+
+    pub(super) fn action(&self, name: &str) -> Result<&Action, Exception> {
+        self.definition.actions.get(name).ok_or_else(|| no_action(name))
+    }
+}
+
+/// Without its line end: any number of CR and LF, as Fail2ban strips them.
+fn stripped(line: &[u8]) -> &[u8] {
+    let end = line.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |last| last + 1);
+    &line[..end]
+}

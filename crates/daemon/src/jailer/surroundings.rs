@@ -1,0 +1,90 @@
+//! What all jails share: log, database, names, files, the firewall, the settings of `portcullis.conf`.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use portcullis_config::{AllSettings, Settings, Source, read_settings};
+use portcullis_jail::Timestamp;
+
+use crate::act::worker::Shelter;
+use crate::log::Log;
+use crate::names::Names;
+use crate::options::Options;
+use crate::remembered::Store;
+use crate::watch::{Means, Watch};
+
+/// Handles on what is shared; clones are the same.
+#[derive(Clone)]
+pub(crate) struct Surroundings {
+    pub(crate) log: Log,
+    pub(crate) store: Store,
+    pub(crate) names: Names,
+    pub(crate) shelter: Arc<Shelter>,
+    pub(crate) dry_run: bool,
+    inotify: Watch,
+    polling: Watch,
+    source: Arc<Source>,
+    settings: Arc<Mutex<AllSettings>>,
+}
+
+impl Surroundings {
+    /// Starts the threads that are shared.
+    ///
+    /// # Errors
+    /// When the system gives no thread or no inotify instance.
+    pub(crate) fn start(options: &Options, log: Log) -> std::io::Result<Self> {
+        let inotify = Watch::start(Means::Inotify, log.clone()).or_else(|error| {
+            log.warning("filter", format!("no inotify ({error}): files are polled"));
+            Watch::start(Means::Polling, log.clone())
+        })?;
+        Ok(Surroundings {
+            store: Store::start(log.clone())?,
+            names: Names::start()?,
+            shelter: Arc::new(Shelter::default()),
+            dry_run: options.dry_run,
+            inotify,
+            polling: Watch::start(Means::Polling, log.clone())?,
+            source: Arc::new(options.source.clone()),
+            settings: Arc::new(Mutex::new(options.settings.clone())),
+            log,
+        })
+    }
+
+    pub(crate) fn watch(&self, means: Means) -> &Watch {
+        match means {
+            Means::Inotify => &self.inotify,
+            Means::Polling => &self.polling,
+        }
+    }
+
+    /// The settings of `portcullis.conf` that hold for a jail.
+    pub(crate) fn settings_of(&self, jail: &str) -> Settings {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner).of(jail).clone()
+    }
+
+    /// Reads `portcullis.conf` again. What is wrong with it is logged; if it cannot be read, the old settings stay.
+    pub(crate) fn reread_settings(&self) {
+        match read_settings(&self.source) {
+            Ok(settings) => {
+                for problem in &settings.problems {
+                    self.log.warning("server", problem.as_str());
+                }
+                *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = settings;
+            }
+            Err(failed) => self.log.error("server", failed.text),
+        }
+    }
+
+    /// The end: nothing is read any more, and all that is to be remembered is written.
+    pub(crate) fn stop(&self) {
+        self.inotify.stop();
+        self.polling.stop();
+        self.store.close();
+    }
+}
+
+/// What time it is.
+pub(crate) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    Timestamp(since.map_or_else(|before| -before.duration().as_secs_f64(), |after| after.as_secs_f64()))
+}

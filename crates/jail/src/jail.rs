@@ -1,0 +1,281 @@
+//! One jail: lines and commands in, effects out.
+//!
+//! Puts filter, ignore list, tally and bans together in the order in which Fail2ban does, and says what has to be done. It
+//! does nothing itself; whoever drives it carries out the [`Effect`]s in their order.
+
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use portcullis_value::{Number, Value};
+
+use crate::ban::increment::{Increment, NewBan};
+use crate::ban::{Added, Bans, CHECK_AGE, not_banned_line, unban_line};
+use crate::filter::{Filter, Moment};
+use crate::ignore::Ignore;
+use crate::tally::{Tally, known};
+use crate::time::local_text;
+use crate::{Failure, Id, Level, LogLine, MatchedLine, Outside, Ticket, Timestamp};
+
+/// Tallies are cleaned up this often, in seconds, as Fail2ban does.
+const CLEANUP: f64 = 5.0;
+/// Expired bans are taken off in portions, so that a new one never waits for all of them.
+const EXPIRY_PORTION: usize = 1000;
+
+/// What a jail wants to be done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// A line for the log.
+    Say(LogLine),
+    /// Somebody is banned from now on.
+    Ban(Arc<Ticket>),
+    /// The database should know this ban, with this ban time.
+    Remember(Arc<Ticket>),
+    /// A ban got longer after it was carried out; the actions should know in so many seconds.
+    Prolong(Arc<Ticket>, f64),
+    /// A ban is over.
+    Unban(Arc<Ticket>),
+    /// Somebody who has been banned for a while still fails: does the ban hold?
+    StillHere(Arc<Ticket>),
+    /// With [`Jail::dry_run`]: somebody would be banned now.
+    WouldBan(Arc<Ticket>),
+}
+
+/// A jail.
+pub struct Jail {
+    name: Arc<str>,
+    /// Which lines are failures.
+    pub filter: Filter,
+    /// Who is never banned by detection.
+    pub ignore: Ignore,
+    /// Who failed how often.
+    pub tally: Tally,
+    /// Who is banned.
+    pub bans: Bans,
+    /// How ban times grow.
+    pub increment: Increment,
+    /// Detect and tell, but ban nobody.
+    pub dry_run: bool,
+    zone: TimeZone,
+    /// State of the generator behind `bantime.rndtime`.
+    random: u64,
+    cleaned: Timestamp,
+}
+
+impl Jail {
+    /// A jail with Fail2ban's defaults.
+    ///
+    /// `zone` is the machine's time zone; `seed` is what the random part of ban times comes from.
+    pub fn new(name: Arc<str>, zone: TimeZone, seed: u64) -> Self {
+        let mut filter = Filter::new();
+        filter.set_jail(&name);
+        filter.set_zone(zone.clone());
+        Jail {
+            name,
+            filter,
+            ignore: Ignore::new(),
+            tally: Tally::default(),
+            bans: Bans::new(&Value::Int(600)),
+            increment: Increment::default(),
+            dry_run: false,
+            zone,
+            random: seed | 1,
+            cleaned: Timestamp::default(),
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// Judges one line of a log.
+    pub fn line(&mut self, line: &str, at: Moment, outside: &mut dyn Outside, effects: &mut Vec<Effect>) {
+        let verdict = self.filter.judge(line, at, outside);
+        effects.extend(verdict.notes.into_iter().map(Effect::Say));
+        for failure in verdict.failures {
+            self.failed(failure, at, outside, effects);
+        }
+    }
+
+    fn failed(&mut self, failure: Failure, at: Moment, outside: &mut dyn Outside, effects: &mut Vec<Effect>) {
+        let mut lines = Vec::new();
+        let ignored = self.ignore.check(&self.name, &failure, at.now, outside, &mut lines);
+        effects.extend(lines.into_iter().map(Effect::Say));
+        if ignored {
+            return;
+        }
+        let (jail, id) = (&self.name, &failure.id);
+        let found = format!("[{jail}] Found {id} - {}", local_text(failure.time, &self.zone));
+        effects.push(Effect::Say(LogLine::new(Level::INFO, "filter", found)));
+        self.count(failure, 1.0, at, outside, effects);
+        self.clean_up(at.now);
+    }
+
+    fn count(
+        &mut self,
+        failure: Failure,
+        attempts: f64,
+        at: Moment,
+        outside: &mut dyn Outside,
+        effects: &mut Vec<Effect>,
+    ) {
+        let again = self.increment.is_on().then(|| failure.clone());
+        if let Some(ticket) = self.tally.failed(failure, attempts) {
+            self.ban(ticket, at, outside, effects);
+        }
+        let Some(failure) = again else { return };
+        let Some(history) = outside.history(&failure.id, self.increment.overalljails()) else { return };
+        let Some(known) = known(&history, failure.time, self.tally.settings().maxretry) else { return };
+        effects.push(Effect::Say(known.line(&self.name, &failure.id, &self.zone)));
+        if let Some(extra) = known.extra()
+            && let Some(ticket) = self.tally.failed_again(failure, extra)
+        {
+            self.ban(ticket, at, outside, effects);
+        }
+    }
+
+    /// Takes a ticket: from the tally, from the database, or by hand. Returns whether it is a new ban.
+    pub fn ban(
+        &mut self,
+        ticket: Ticket,
+        at: Moment,
+        outside: &mut dyn Outside,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
+        if self.dry_run {
+            effects.push(Effect::WouldBan(Arc::new(ticket)));
+            return false;
+        }
+        let added = self.bans.add(&ticket, at.now);
+        effects.push(Effect::Say(added.line(&self.name, &ticket.id)));
+        match added {
+            Added::New { restored } => {
+                let ticket = Arc::new(ticket);
+                effects.push(Effect::Ban(Arc::clone(&ticket)));
+                if !restored {
+                    self.remember(&ticket, at, outside, effects);
+                }
+                true
+            }
+            Added::AlreadyBanned { age, .. } => {
+                if age >= CHECK_AGE {
+                    effects.push(Effect::StillHere(Arc::new(ticket)));
+                }
+                false
+            }
+            Added::Expired => false,
+        }
+    }
+
+    /// The database learns of a ban; and with `bantime.increment` a known offender's ban gets longer, after it was carried
+    /// out with the plain ban time, as Fail2ban's observer does it.
+    fn remember(
+        &mut self,
+        ticket: &Arc<Ticket>,
+        at: Moment,
+        outside: &mut dyn Outside,
+        effects: &mut Vec<Effect>,
+    ) {
+        let history = if self.increment.is_on() {
+            outside.history(&ticket.id, self.increment.overalljails())
+        } else {
+            None
+        };
+        let random = self.random();
+        let new = NewBan {
+            jail: &self.name,
+            id: &ticket.id,
+            time: ticket.time,
+            bantime: seconds(&self.bans.bantime()),
+            now: at.now,
+            zone: &self.zone,
+        };
+        let increased = self.increment.increase(&new, history.as_ref(), random);
+        effects.extend(increased.lines.into_iter().map(Effect::Say));
+        if increased.over {
+            return;
+        }
+        let mut known = Ticket::clone(ticket);
+        known.bancount = increased.bancount;
+        known.bantime = increased.bantime.or(known.bantime);
+        if let Some(bantime) = &known.bantime {
+            self.bans.set_own_bantime(&ticket.id, bantime);
+        }
+        let known = Arc::new(known);
+        effects.push(Effect::Remember(Arc::clone(&known)));
+        if let Some(after) = increased.prolong_after {
+            effects.push(Effect::Prolong(known, after));
+        }
+    }
+
+    /// A number from 0 to below 1 (xorshift64*, Vigna 2016): ban times shall differ, no secret hangs on it.
+    fn random(&mut self) -> f64 {
+        self.random ^= self.random >> 12;
+        self.random ^= self.random << 25;
+        self.random ^= self.random >> 27;
+        let bits = self.random.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11;
+        bits as f64 / (1_u64 << 53) as f64
+    }
+
+    /// Counts failures by hand (`set J attempt IP [LINE…]`).
+    pub fn attempt(
+        &mut self,
+        id: Id,
+        lines: Vec<String>,
+        at: Moment,
+        outside: &mut dyn Outside,
+        effects: &mut Vec<Effect>,
+    ) {
+        let text = format!("[{}] Attempt {id} - {}", self.name, local_text(at.now, &self.zone));
+        effects.push(Effect::Say(LogLine::new(Level::INFO, "filter", text)));
+        let attempts = lines.len().max(1) as f64;
+        let matches = lines.into_iter().map(MatchedLine::plain).collect();
+        let failure = Failure { id, ip: None, time: at.now, matches, data: crate::failure::Data::new() };
+        self.count(failure, attempts, at, outside, effects);
+    }
+
+    /// Ends the bans of this identity, or of everybody in this network; says whose.
+    pub fn unban(&mut self, id: &Id, effects: &mut Vec<Effect>) -> Vec<Id> {
+        let ended = self.bans.unban(id);
+        if ended.is_empty() {
+            effects.push(Effect::Say(not_banned_line(id)));
+        }
+        let whom = ended.iter().map(|ticket| ticket.id.clone()).collect();
+        self.let_go(ended, effects);
+        whom
+    }
+
+    /// Ends what is over by `now`; and forgets failures that are too old to count.
+    pub fn tick(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        let ended = self.bans.expired(now, EXPIRY_PORTION);
+        self.let_go(ended, effects);
+        self.clean_up(now);
+    }
+
+    /// When [`Jail::tick`] has something to do next.
+    pub fn next_tick(&self) -> Option<Timestamp> {
+        self.bans.next_expiry()
+    }
+
+    fn let_go(&mut self, ended: Vec<Ticket>, effects: &mut Vec<Effect>) {
+        for ticket in ended {
+            effects.push(Effect::Say(unban_line(&self.name, &ticket.id)));
+            effects.push(Effect::Unban(Arc::new(ticket)));
+        }
+    }
+
+    fn clean_up(&mut self, now: Timestamp) {
+        if (now.0 - self.cleaned.0).abs() >= CLEANUP {
+            self.cleaned = now;
+            self.tally.cleanup(now);
+        }
+    }
+}
+
+fn seconds(value: &Value) -> Number {
+    match value {
+        Value::Float(seconds) => Number::Float(*seconds),
+        Value::Int(seconds) => Number::Int(*seconds),
+        _ => Number::Int(600),
+    }
+}
