@@ -2,6 +2,7 @@
 //! firewall without a shell.
 
 pub mod nft;
+pub mod preflight;
 pub mod runner;
 pub mod shell;
 pub(crate) mod worker;
