@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use portcullis_config::{AllSettings, Source};
+use portcullis_config::{Settings, Source};
 use portcullis_value::Command;
 
 /// The command line and `fail2ban.conf`, put together by the program.
@@ -31,7 +31,7 @@ pub struct Options {
     /// Where to find `portcullis.conf`, at start and at a reload.
     pub source: Source,
     /// `portcullis.conf` as it is now.
-    pub settings: AllSettings,
+    pub settings: Settings,
     /// The configuration to begin with; `None` when a client will send it.
     pub stream: Option<Vec<Command>>,
 }

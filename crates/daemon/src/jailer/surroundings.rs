@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use portcullis_config::{AllSettings, Settings, Source, read_settings};
+use portcullis_config::{JailSettings, Settings, Source};
 use portcullis_jail::Timestamp;
 
 use crate::act::worker::Shelter;
@@ -24,7 +24,7 @@ pub(crate) struct Surroundings {
     inotify: Watch,
     polling: Watch,
     source: Arc<Source>,
-    settings: Arc<Mutex<AllSettings>>,
+    settings: Arc<Mutex<Settings>>,
 }
 
 impl Surroundings {
@@ -58,13 +58,13 @@ impl Surroundings {
     }
 
     /// The settings of `portcullis.conf` that hold for a jail.
-    pub(crate) fn settings_of(&self, jail: &str) -> Settings {
+    pub(crate) fn settings_of(&self, jail: &str) -> JailSettings {
         self.settings.lock().unwrap_or_else(PoisonError::into_inner).of(jail).clone()
     }
 
     /// Reads `portcullis.conf` again. What is wrong with it is logged; if it cannot be read, the old settings stay.
     pub(crate) fn reread_settings(&self) {
-        match read_settings(&self.source) {
+        match Settings::read(self.source.path()) {
             Ok(settings) => {
                 for problem in &settings.problems {
                     self.log.warning("server", problem.as_str());

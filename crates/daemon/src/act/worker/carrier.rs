@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use portcullis_config::Settings;
+use portcullis_config::JailSettings;
 use portcullis_jail::action::{Action, Facts, Script};
 use portcullis_jail::{Id, Level, LogLine, Ticket, Timestamp};
 
@@ -50,7 +50,7 @@ impl Shelter {
 /// What decides about the carrier, besides the action itself.
 pub(crate) struct Carriage {
     pub(crate) shelter: Arc<Shelter>,
-    pub(crate) settings: Settings,
+    pub(crate) settings: JailSettings,
 }
 
 /// An action with what carries it out.
