@@ -430,7 +430,7 @@ impl DefaultAction {
             if !sets.iter().any(|other| other.is(&set)) {
                 missing.push(format!("set {table} {}", set.name));
             }
-            if !in_force(rules.iter().map(|rule| &rule.rule.expressions[..]), &rule.expressions) {
+            if !Expression::in_force(rules.iter().map(|rule| &rule.rule.expressions[..]), &rule.expressions) {
                 missing.push(format!("rule {table} {GUARD} @{}", set.name));
             }
         }
@@ -500,23 +500,9 @@ impl DefaultAction {
     }
 }
 
-/// Whether a chain's rules contain `ours`, and nothing before it lets packets by.
-fn in_force<'a>(rules: impl Iterator<Item = &'a [Expression]>, ours: &[Expression]) -> bool {
-    for rule in rules {
-        if Expression::same_list(rule, ours) {
-            return true;
-        }
-        // An unconditional verdict hides what follows.
-        if let [Expression::Verdict(_)] | [Expression::Counter, Expression::Verdict(_)] = rule {
-            return false;
-        }
-    }
-    false
-}
-
 fn has_jump(firewall: &mut Firewall, chain: &str) -> Result<bool, Error> {
     let rules = firewall.rules(&table(), chain)?;
-    Ok(in_force(rules.iter().map(|rule| &rule.rule.expressions[..]), &jump(chain).expressions))
+    Ok(Expression::in_force(rules.iter().map(|rule| &rule.rule.expressions[..]), &jump(chain).expressions))
 }
 
 fn jump(chain: &str) -> Rule {

@@ -353,6 +353,22 @@ impl Expression {
                 (kernel, ours) => kernel == ours,
             })
     }
+
+    /// Whether a chain's rules contain `ours`, and nothing before it lets all packets by.
+    pub(super) fn in_force<'a>(rules: impl Iterator<Item = &'a [Expression]>, ours: &[Expression]) -> bool {
+        for rule in rules {
+            if Expression::same_list(rule, ours) {
+                return true;
+            }
+            // An unconditional verdict hides what follows; a jump comes back.
+            if let [Expression::Verdict(verdict)] | [Expression::Counter, Expression::Verdict(verdict)] = rule
+                && !matches!(verdict, Verdict::Jump(_))
+            {
+                return false;
+            }
+        }
+        false
+    }
 }
 
 fn named(w: &mut Writer, name: &str, data: impl FnOnce(&mut Writer)) {

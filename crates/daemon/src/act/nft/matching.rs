@@ -46,14 +46,21 @@ pub(super) fn protocols(numbers: &[u8]) -> Vec<Expression> {
     }
 }
 
-/// `th dport`: sorted ranges; one is a comparison, as `nft` makes it, several are a set.
+/// `th dport`: sorted ranges; one is a comparison, several are a set.
 pub(super) fn ports(ranges: &[PortRange]) -> Vec<Expression> {
+    ports_as_given(ranges, ranges.len())
+}
+
+/// The same as `nft` makes it, where `given` ports and ranges were written: only what was written as one is a comparison.
+pub(super) fn ports_as_given(ranges: &[PortRange], given: usize) -> Vec<Expression> {
     let compare = |comparison, port: u16| Expression::Compare(comparison, port.to_be_bytes().to_vec());
     let mut expressions = vec![Expression::Payload(Payload::DESTINATION_PORT)];
     match ranges {
         [] => return Vec::new(),
-        [(first, last)] if first == last => expressions.push(compare(Comparison::Equal, *first)),
-        [(first, last)] => {
+        [(first, last)] if given == 1 && first == last => {
+            expressions.push(compare(Comparison::Equal, *first))
+        }
+        [(first, last)] if given == 1 => {
             expressions.push(compare(Comparison::AtLeast, *first));
             expressions.push(compare(Comparison::AtMost, *last));
         }

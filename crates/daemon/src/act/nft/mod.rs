@@ -15,6 +15,7 @@ mod matching;
 mod object;
 mod ports;
 mod socket;
+mod stock;
 mod uapi;
 
 pub use batch::Batch;
@@ -29,3 +30,4 @@ pub use object::{
 };
 pub use ports::{PortError, PortRange, Services, protocols};
 pub use socket::{ANSWER_LIMIT, Socket};
+pub use stock::{Scripts, Stock};

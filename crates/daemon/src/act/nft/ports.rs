@@ -159,13 +159,14 @@ impl Services {
     }
 }
 
-/// Sorts, and joins what overlaps. Neighbours stay apart, as `nft` lists them.
+/// Sorts, and joins what overlaps; where there is any range, neighbours too: as `nft` does.
 fn join(mut ranges: Vec<PortRange>) -> Vec<PortRange> {
     ranges.sort_unstable();
+    let gap = u16::from(ranges.iter().any(|(first, last)| first != last));
     let mut joined: Vec<PortRange> = Vec::new();
     for (first, last) in ranges {
         match joined.last_mut() {
-            Some(previous) if first <= previous.1 => previous.1 = previous.1.max(last),
+            Some(previous) if first <= previous.1.saturating_add(gap) => previous.1 = previous.1.max(last),
             _ => joined.push((first, last)),
         }
     }
