@@ -1,2 +1,6 @@
 //! The portcullis program.
-fn main() {}
+mod status;
+fn main() {
+    let _ = status::NOT_RUNNING;
+    let _ = status::show;
+}

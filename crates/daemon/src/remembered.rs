@@ -17,6 +17,9 @@ impl Store {
         Ok(Store)
     }
     pub(crate) fn close(&self) {}
+    pub(crate) fn report(&self) -> Value {
+        Value::None
+    }
     pub(crate) fn file(&self) -> Option<String> {
         None
     }

@@ -25,6 +25,8 @@ pub enum Request {
     Sleep(f64),
     /// `server-status` → `'Server ready'`
     ServerStatus,
+    /// `portcullis-report` → a dict with the state of everything. Ours; Fail2ban does not know it.
+    Report,
     /// `config-error TEXT` → None; the text is logged as an error.
     ConfigError(String),
     /// `flushlogs` → `'rolled over'` or `'flushed'`

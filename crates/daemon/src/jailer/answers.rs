@@ -7,6 +7,7 @@ use portcullis_value::{Exception, Value};
 use portcullis_wire::request::{JailGet, JailSet};
 
 use super::running::Running;
+use crate::control::dict;
 
 /// What a `set` is answered with.
 pub(super) enum Shown {
@@ -178,9 +179,6 @@ impl Running {
     pub(super) fn report(&self) -> Value {
         let definition = &self.definition;
         let jail = &definition.jail;
-        let dict = |items: Vec<(&str, Value)>| {
-            Value::Dict(items.into_iter().map(|(key, value)| (key.into(), value)).collect())
-        };
         let sources = definition.logpaths.keys().map(|path| {
             let readable =
                 std::fs::File::open(path).map_or_else(|e| Value::from(e.to_string()), |_| Value::None);
@@ -214,6 +212,8 @@ impl Running {
             ("total_banned", count(jail.bans.total())),
             ("actions", Value::List(actions.collect())),
             ("forgotten_offenders", count(dropped.identities)),
+            ("lines_too_hard", count(jail.filter.counters().too_hard)),
+            ("lines_cut", count(jail.filter.counters().cut)),
             ("undecodable_lines", count(self.bad_encoding)),
         ])
     }
