@@ -194,3 +194,37 @@ fn the_level_decides_what_is_logged() {
         comparison.finish();
     }
 }
+
+#[test]
+fn a_syslog_gets_the_same_datagrams() {
+    let Some((genuine, ours)) = both(|peer| {
+        one_jail(peer);
+        let socket = std::os::unix::net::UnixDatagram::bind(peer.path("syslog")).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let options = ["--logtarget", "SYSLOG", "--syslogsocket", "@DIR@/syslog"];
+        // Somebody has to listen while it starts: a full socket blocks the genuine program.
+        let listener = std::thread::spawn(move || {
+            let mut text = String::new();
+            let mut buffer = vec![0; 65_536];
+            while let Ok(length) = socket.recv(&mut buffer) {
+                text.push_str(&String::from_utf8_lossy(&buffer[..length]).replace('\0', "NUL"));
+                text.push('\n');
+                if text.contains("Exiting Fail2ban") {
+                    break;
+                }
+            }
+            text
+        });
+        assert!(peer.try_start(&options).is_none());
+        peer.client(&["set", "dropbear", "banip", "192.0.2.66"]);
+        std::thread::sleep(Duration::from_secs(1));
+        peer.client(&["stop"]);
+        peer.ended();
+        peer.mask(&listener.join().unwrap())
+    }) else {
+        return;
+    };
+    let mut comparison = Comparison::new("log to SYSLOG");
+    comparison.same("datagrams", &genuine, &ours);
+    comparison.finish();
+}
