@@ -39,7 +39,8 @@ impl Carrier {
         }
         let missing = preflight::check(jail, &action, &preflight::Path::own());
         let known = FAMILIES.iter().find_map(|family| preflight::recognise(&action, *family));
-        if let Some(first) = missing.iter().find(|missing| missing.for_bans).or(missing.first()) {
+        let worst = missing.iter().min_by_key(|missing| (!missing.for_bans, missing.program.len()));
+        if let Some(first) = worst {
             if carriage.settings.fallback
                 && let Some(own) = known.as_ref().and_then(|known| in_its_place(jail, known, shelter))
             {
