@@ -25,6 +25,8 @@ pub struct Detector {
 #[derive(Clone, Debug)]
 struct Slot {
     template: Arc<Template>,
+    /// What a hit in the first column counts.
+    weight: f64,
     hits: u64,
     last_used: f64,
     /// Column of the last hit, in characters.
@@ -32,8 +34,8 @@ struct Slot {
 }
 
 impl Slot {
-    fn weight(&self) -> f64 {
-        self.hits as f64 * self.template.weight / self.distance.max(1) as f64
+    fn weighs(&self) -> f64 {
+        self.hits as f64 * self.weight / self.distance.max(1) as f64
     }
 }
 
@@ -64,6 +66,14 @@ pub struct Found {
     /// What of the line was searched.
     from: usize,
     to: usize,
+    /// What the template took, with what stands around the date.
+    whole: (usize, usize),
+}
+
+impl Found {
+    fn new(Span { start, end, whole }: Span, slot: usize, from: usize, to: usize) -> Self {
+        Found { start, end, slot, from, to, whole }
+    }
 }
 
 /// What became of a template so far.
@@ -93,8 +103,16 @@ impl Detector {
     pub fn new(datepattern: Option<&str>, now: Timestamp) -> Result<Detector, DateError> {
         let year = date((now.0.floor() as i64).div_euclid(DAY)).0;
         let Templates { all, own } = templates(datepattern, i16::try_from(year).unwrap_or(i16::MAX))?;
-        let slots =
-            all.into_iter().map(|template| Slot { template, hits: 0, last_used: 0.0, distance: 0 }).collect();
+        let slots = all
+            .into_iter()
+            .map(|(template, weight)| Slot {
+                template,
+                weight,
+                hits: 0,
+                last_used: 0.0,
+                distance: usize::MAX,
+            })
+            .collect();
         let datepattern = datepattern.filter(|pattern| !pattern.is_empty()).map(str::to_owned);
         Ok(Detector { datepattern, own, slots, last: None })
     }
@@ -124,8 +142,8 @@ impl Detector {
             pattern: &slot.template.pattern,
             regex: &slot.template.python,
             hits: slot.hits,
-            weight: slot.weight(),
-            template_weight: slot.template.weight,
+            weight: slot.weighs(),
+            template_weight: slot.weight,
         })
     }
 
@@ -133,12 +151,12 @@ impl Detector {
     pub fn find(&mut self, line: &str, now: Timestamp) -> Option<Found> {
         let (found, at) = self.search(line)?;
         let slot = &mut self.slots[at];
-        let column = columns(&line[..found.start]);
-        let end = column + columns(&line[found.start..found.end]);
+        let (start, end) = found.whole;
+        let (column, end_column) = span_columns(line, found.whole);
         slot.hits += 1;
         slot.last_used = now.0;
         slot.distance = column;
-        let (start, end) = (Edge::start(line, found.start, column), Edge::end(line, found.end, end));
+        let (start, end) = (Edge::start(line, start, column), Edge::end(line, end, end_column));
         let index = self.promoted(at, now);
         self.last = Some(Last { index, start, end });
         Some(Found { slot: index, ..found })
@@ -147,33 +165,36 @@ impl Detector {
     /// The winner for this line and its place in the order.
     fn search(&self, line: &str) -> Option<(Found, usize)> {
         let mut best: Option<(usize, Found, usize)> = None;
+        let mut tried = None;
         if let Some(last) = self.last {
             let template = &self.slots[last.index].template;
             let within = if template.anchored { None } else { last.within(line) };
             let (from, to) = within.unwrap_or((0, line.len()));
+            tried = within.is_none().then_some(last.index);
             if let Some(span) = template.find(&line[..to], from) {
-                let found = Found { start: span.start, end: span.end, slot: last.index, from, to };
-                let same = within == Some((span.start, span.end));
+                let found = Found::new(span, last.index, from, to);
+                let same = last.columns() == span_columns(line, span.whole);
                 if template.anchored || self.slots.len() == 1 || same {
                     return Some((found, last.index));
                 }
-                best = Some((columns(&line[..span.start]), found, last.index));
+                tried = Some(last.index);
+                best = Some((columns(&line[..span.whole.0]), found, last.index));
             }
         }
-        let last_distance = self.last.map(|last| last.start.column);
+        let last_distance = self.last.map_or(1, |last| last.start.column);
         for (at, slot) in self.slots.iter().enumerate() {
-            if self.last.is_some_and(|last| last.index == at) {
+            if tried == Some(at) {
                 continue;
             }
-            let Some(Span { start, end }) = slot.template.find(line, 0) else { continue };
-            let found = Found { start, end, slot: at, from: 0, to: line.len() };
-            let column = columns(&line[..start]);
+            let Some(span) = slot.template.find(line, 0) else { continue };
+            let found = Found::new(span, at, 0, line.len());
+            let column = columns(&line[..span.whole.0]);
             let next = self.slots.get(at + 1);
             let first_choice = column == 0 && slot.hits > 0 && next.is_some_and(|next| next.hits == 0);
             if next.is_none() || slot.template.anchored || first_choice {
                 return Some((found, at));
             }
-            if column > slot.distance || last_distance.is_some_and(|distance| column > distance) {
+            if column > slot.distance || column > last_distance {
                 if best.is_none_or(|(least, ..)| column < least) {
                     best = Some((column, found, at));
                 }
@@ -193,7 +214,7 @@ impl Detector {
         let target = if unused < at { unused } else { at / 2 };
         for target in [target, at - 1] {
             let (winner, other) = (&self.slots[at], &self.slots[target]);
-            if winner.weight() > other.weight() || winner.last_used - other.last_used > IDLE {
+            if winner.weighs() > other.weighs() || winner.last_used - other.last_used > IDLE {
                 let slot = self.slots.remove(at);
                 self.slots.insert(target, slot);
                 return target;
@@ -249,6 +270,11 @@ fn columns(text: &str) -> usize {
     text.bytes().filter(|b| (*b as i8) >= -0x40).count()
 }
 
+fn span_columns(line: &str, (start, end): (usize, usize)) -> (usize, usize) {
+    let column = columns(&line[..start]);
+    (column, column + columns(&line[start..end]))
+}
+
 /// Byte offset of a column, if the line is long enough.
 fn byte_of(line: &str, column: usize) -> Option<usize> {
     if line.is_ascii() {
@@ -278,6 +304,10 @@ impl Edge {
 }
 
 impl Last {
+    fn columns(&self) -> (usize, usize) {
+        (self.start.column, self.end.column)
+    }
+
     /// The bytes in which the last date stood, when the line looks the same around them.
     fn within(&self, line: &str) -> Option<(usize, usize)> {
         let (start, end) = (byte_of(line, self.start.column)?, byte_of(line, self.end.column)?);

@@ -44,8 +44,8 @@ enum Entry<'a> {
 
 /// The templates of a `datepattern` in order, and those that the user wrote himself (each is a line in the log).
 pub(crate) struct Templates {
-    /// All of them.
-    pub(crate) all: Vec<Arc<Template>>,
+    /// All of them, and what a hit of each counts.
+    pub(crate) all: Vec<(Arc<Template>, f64)>,
     /// Patterns and names of the user's own.
     pub(crate) own: Vec<(String, String)>,
 }
@@ -69,7 +69,7 @@ pub(crate) fn templates(datepattern: Option<&str>, year: i16) -> Result<Template
         match entry {
             Entry::Defaults { line_begin_only } => {
                 let wanted = defaults(year)?.iter().filter(|t| t.line_begin || !line_begin_only);
-                wanted.for_each(|t| list.add_missing(Arc::clone(&t.template)));
+                wanted.for_each(|t| list.add_missing(Arc::clone(&t.template), t.weight));
             }
             Entry::Around(text) => {
                 for (at, (default, _)) in DEFAULTS.iter().enumerate() {
@@ -78,7 +78,7 @@ pub(crate) fn templates(datepattern: Option<&str>, year: i16) -> Result<Template
                     if at == 0 {
                         template.check()?;
                     }
-                    list.add_missing(Arc::new(template));
+                    list.add_missing(Arc::new(template), 1.0);
                 }
             }
             Entry::Own(text) => list.add_own(own(text, year)?)?,
@@ -89,14 +89,17 @@ pub(crate) fn templates(datepattern: Option<&str>, year: i16) -> Result<Template
 
 struct List {
     names: HashSet<String>,
-    all: Vec<Arc<Template>>,
+    all: Vec<(Arc<Template>, f64)>,
     own: Vec<(String, String)>,
 }
 
 impl List {
-    fn add_missing(&mut self, template: Arc<Template>) {
+    /// Adds a template of a list, or lends its weight to the one of the same name.
+    fn add_missing(&mut self, template: Arc<Template>, weight: f64) {
         if self.names.insert(template.name.clone()) {
-            self.all.push(template);
+            self.all.push((template, weight));
+        } else if let Some((_, known)) = self.all.iter_mut().find(|(known, _)| known.name == template.name) {
+            *known = weight;
         }
     }
 
@@ -106,7 +109,7 @@ impl List {
             return Err(DateError::Duplicate(template.name));
         }
         self.own.push((template.pattern.clone(), template.name.clone()));
-        self.all.push(Arc::new(template));
+        self.all.push((Arc::new(template), 1.0));
         Ok(())
     }
 }
@@ -124,6 +127,7 @@ fn entry(line: &str) -> Entry<'_> {
 /// A template of the default list.
 struct Default {
     template: Arc<Template>,
+    weight: f64,
     /// Whether `{^LN-BEG}` alone has it.
     line_begin: bool,
 }
@@ -143,12 +147,12 @@ fn default_list(year: i16) -> Result<Vec<Default>, DateError> {
     let mut list = Vec::new();
     for (pattern, twice) in DEFAULTS {
         if twice {
-            let template = own(&format!("{LINE_BEGIN}{pattern}"), year)?.weighing(LINE_BEGIN_WEIGHT);
-            list.push(Default { template: Arc::new(template), line_begin: true });
+            let template = Arc::new(own(&format!("{LINE_BEGIN}{pattern}"), year)?);
+            list.push(Default { template, weight: LINE_BEGIN_WEIGHT, line_begin: true });
         }
     }
     for (pattern, twice) in DEFAULTS {
-        list.push(Default { template: Arc::new(own(pattern, year)?), line_begin: !twice });
+        list.push(Default { template: Arc::new(own(pattern, year)?), weight: 1.0, line_begin: !twice });
     }
     Ok(list)
 }
@@ -230,10 +234,11 @@ fn epoch(long: bool, line_begin: bool) -> Template {
     }
     let places = r"(?:^|(?P<square>(?<=^\[))|(?P<selinux>(?<=\baudit\()))";
     let python = format!(r"({places}{digits})(?:(?(selinux)(?=:\d+\)))|(?(square)(?=\])))(?=\b|\W|$)");
-    let rust =
-        format!(r"^\[?({digits})(?:\b{{start-half}}|\b{{end-half}})|\b{{start}}audit\(({digits}):\d+\)");
+    // Python's `(?(group)…)|…` asks for nothing behind the digits: the second branch is empty for the first one's group.
+    let end = r"(?:\b{start-half}|\b{end-half})";
+    let rust = format!(r"^\[?({digits}){end}|\b{{start}}audit\(({digits}){end}");
     let reading = if long { Reading::LongEpoch(&[1, 2]) } else { Reading::Epoch(&[1, 2]) };
-    Template::written(name.to_owned(), "", python, true, vec![rust], false, reading, &[1, 2])
+    Template::written(name.to_owned(), "", python, false, vec![rust], false, reading, &[1, 2])
 }
 
 /// A TAI64N label: `@` and 24 hexadecimal digits.

@@ -201,6 +201,8 @@ impl Fields {
 
 /// The time of an epoch's digits. `long`: by their number, milliseconds or microseconds.
 pub(crate) fn epoch(text: &str, long: bool) -> Result<Timestamp, DateError> {
+    let ascii = |c| digit(c).and_then(|d| char::from_digit(d.unsigned_abs(), 10)).unwrap_or(c);
+    let text: String = text.chars().map(ascii).collect();
     let number: f64 = text.parse().map_err(|_| DateError::Invalid)?;
     Ok(Timestamp(match text.len() {
         16.. if long && !text.contains('.') => number / 1_000_000.0,

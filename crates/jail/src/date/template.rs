@@ -28,8 +28,11 @@ pub(crate) enum Reading {
 /// A match: bytes of the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
+    /// The date itself, which is cut out.
     pub(crate) start: usize,
     pub(crate) end: usize,
+    /// All that the expression took, with what stands around the date.
+    pub(crate) whole: (usize, usize),
 }
 
 /// A date template. Shared by all jails that use it; what a jail remembers of it is the detector's.
@@ -43,8 +46,6 @@ pub(crate) struct Template {
     pub(crate) python: String,
     /// Whether it can only match at the start of a line.
     pub(crate) anchored: bool,
-    /// What a hit counts.
-    pub(crate) weight: f64,
     /// How its text is read.
     pub(crate) reading: Reading,
     rust: Vec<String>,
@@ -85,13 +86,7 @@ impl Template {
     ) -> Self {
         let pattern = pattern.to_owned();
         let engine = OnceLock::new();
-        Template { name, pattern, python, anchored, weight: 1.0, reading, rust, boundary, groups, engine }
-    }
-
-    /// The same with another weight.
-    pub(crate) fn weighing(mut self, weight: f64) -> Self {
-        self.weight = weight;
-        self
+        Template { name, pattern, python, anchored, reading, rust, boundary, groups, engine }
     }
 
     /// Compiles it now, to know whether it is a regular expression at all.
@@ -119,13 +114,19 @@ impl Template {
                     let whole = regex.find_at(line, from)?;
                     let captures = regex.captures_at(line, whole.start())?;
                     let date = self.groups.iter().find_map(|group| captures.get(*group))?;
-                    Some((whole.start(), Span { start: date.start(), end: date.end() }))
+                    // Where the groups are given, what stands around them is only looked at.
+                    let whole = if self.groups.len() > 1 {
+                        (date.start(), date.end())
+                    } else {
+                        (whole.start(), whole.end())
+                    };
+                    Some(Span { start: date.start(), end: date.end(), whole })
                 })
-                .min_by_key(|(start, _)| *start)
-                .map(|(_, span)| span),
+                .min_by_key(|span| span.whole.0),
             Engine::Backtracking(regex) => {
                 let captures = regex.captures_from_pos(line, from).ok()??;
-                captures.get(1).map(|date| Span { start: date.start(), end: date.end() })
+                let whole = captures.get(0).map(|whole| (whole.start(), whole.end()))?;
+                captures.get(1).map(|date| Span { start: date.start(), end: date.end(), whole })
             }
             Engine::Broken => None,
         }?;

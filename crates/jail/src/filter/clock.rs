@@ -195,8 +195,9 @@ impl Clock {
     /// No date, or none that is true. `start..end` is what looked like one.
     fn undated<'l>(&self, line: &'l str, start: usize, end: usize, at: &Moment) -> Dated<'l> {
         let (before, text, after) = (&line[..start], &line[start..end], &line[end..]);
-        // Without anything that looks like a date, all of the line stands behind it.
-        let (before, after) = if start == end { ("", line) } else { (before, after) };
+        // Without anything that looks like a date, all of the line stands behind it. So it does behind a remembered date.
+        let whole = start == end || self.recent(at).is_some();
+        let (before, after) = if whole { ("", line) } else { (before, after) };
         let (date, time) = match self.recent(at) {
             Some(last) => (DateText::Remembered, Some(last)),
             None if at.in_operation => (DateText::Own(text), Some(at.now)),

@@ -1,7 +1,7 @@
 //! What carries an action out: the user's commands in a shell, or the kernel directly.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use portcullis_config::JailSettings;
@@ -9,13 +9,43 @@ use portcullis_jail::action::{Action, Facts, Script};
 use portcullis_jail::{Id, Level, LogLine, Ticket, Timestamp};
 
 use super::health::Enforcement;
-use super::kernel::InKernel;
-use super::readback::Readback;
-use super::shelter::Shelter;
-use crate::act::nft::Wanted;
+use crate::act::nft::{DefaultAction, Error, Firewall, Services, Wanted};
 use crate::act::runner::{Executor, Outcome, Runner};
 use crate::act::shell::{Exit, Shell};
 use crate::log::Log;
+
+/// What the threads of all actions share: the firewall's socket and the names of ports.
+#[derive(Default)]
+pub(crate) struct Shelter {
+    firewall: Mutex<Option<Firewall>>,
+    services: std::sync::OnceLock<Services>,
+}
+
+impl Shelter {
+    pub(super) fn services(&self) -> &Services {
+        self.services.get_or_init(Services::system)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Firewall>> {
+        self.firewall.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something with the firewall, which is opened when it is needed.
+    pub(super) fn with<T>(&self, work: impl FnOnce(&mut Firewall) -> Result<T, Error>) -> Result<T, Error> {
+        let mut slot = self.lock();
+        let mut firewall = match slot.take() {
+            Some(firewall) => firewall,
+            None => Firewall::open()?,
+        };
+        let result = work(&mut firewall);
+        // A socket that failed, or whose answers are out of step, is opened anew the next time.
+        if !matches!(&result, Err(Error::Socket(_) | Error::Lost | Error::TimedOut(_) | Error::Malformed(_)))
+        {
+            *slot = Some(firewall);
+        }
+        result
+    }
+}
 
 /// What decides about the carrier, besides the action itself.
 pub(crate) struct Carriage {
@@ -32,13 +62,13 @@ pub(crate) struct Carrier {
 
 enum By {
     Shell(Box<InShell>),
-    Kernel(InKernel),
+    Kernel { action: Box<DefaultAction>, shelter: Arc<Shelter>, label: &'static str },
 }
 
 struct InShell {
     runner: Runner,
     shell: Shell,
-    readback: Option<Readback>,
+    readback: Option<super::readback::Readback>,
     shelter: Arc<Shelter>,
 }
 
@@ -66,7 +96,7 @@ impl Carrier {
         jail: &str,
         action: Action,
         shelter: &Arc<Shelter>,
-        readback: Option<Readback>,
+        readback: Option<super::readback::Readback>,
         finding: Option<String>,
     ) -> Self {
         let name = action.name().to_owned();
@@ -79,8 +109,15 @@ impl Carrier {
         }
     }
 
-    pub(super) fn in_kernel(name: &str, kernel: InKernel) -> Self {
-        Carrier { name: name.to_owned(), finding: None, by: By::Kernel(kernel) }
+    pub(super) fn in_kernel(
+        name: &str,
+        action: DefaultAction,
+        shelter: &Arc<Shelter>,
+        label: &'static str,
+        finding: Option<String>,
+    ) -> Self {
+        let by = By::Kernel { action: Box::new(action), shelter: Arc::clone(shelter), label };
+        Carrier { name: name.to_owned(), finding, by }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -96,13 +133,13 @@ impl Carrier {
         match &self.by {
             By::Shell(shell) if shell.readback.is_some() => "shell, read back from the kernel".to_owned(),
             By::Shell(_) => "shell".to_owned(),
-            By::Kernel(kernel) => kernel.label.to_owned(),
+            By::Kernel { label, .. } => (*label).to_owned(),
         }
     }
 
     /// Whether many bans cost little more than one.
     pub(super) fn takes_many(&self) -> bool {
-        matches!(self.by, By::Kernel(_))
+        matches!(self.by, By::Kernel { .. })
     }
 
     pub(super) fn start(&mut self, facts: &dyn Facts, log: &Log) {
@@ -112,8 +149,8 @@ impl Carrier {
                 // Failures are logged by the runner; bans try again.
                 let _ = runner.start(&mut Hands { shell, log }, facts);
             }
-            By::Kernel(kernel) => {
-                if let Err(error) = kernel.start() {
+            By::Kernel { action, shelter, .. } => {
+                if let Err(error) = shelter.with(|firewall| action.start(firewall)) {
                     let text =
                         format!("Failed to start jail '{}' action '{}': {error}", facts.jail(), self.name);
                     log.error("actions", text);
@@ -140,10 +177,10 @@ impl Carrier {
                 }
                 states
             }
-            By::Kernel(kernel) => {
+            By::Kernel { action, shelter, .. } => {
                 let now = facts.now();
                 let wanted: Vec<Wanted> = tickets.iter().map(|ticket| wanted(ticket, facts, now)).collect();
-                match kernel.ban(&wanted) {
+                match shelter.with(|firewall| action.ban(firewall, &wanted)) {
                     Ok(failed) => {
                         self.finding = None;
                         let mut states: States =
@@ -171,9 +208,9 @@ impl Carrier {
                     let _ = runner.unban(ticket, &mut Hands { shell, log }, facts);
                 }
             }
-            By::Kernel(kernel) => {
+            By::Kernel { action, shelter, .. } => {
                 let ids: Vec<Id> = tickets.iter().map(|ticket| ticket.id.clone()).collect();
-                if let Err(error) = kernel.unban(&ids) {
+                if let Err(error) = shelter.with(|firewall| action.unban(firewall, &ids)) {
                     let text =
                         format!("Failed to unban in jail '{}' action '{}': {error}", facts.jail(), self.name);
                     log.error("actions", text);
@@ -189,7 +226,7 @@ impl Carrier {
                 let _ = runner.prolong(ticket, &mut Hands { shell, log }, facts);
             }
             // A ban with another time is the same ban with another time-out in the kernel.
-            By::Kernel(_) => drop(self.ban(std::slice::from_ref(ticket), true, facts, log)),
+            By::Kernel { .. } => drop(self.ban(std::slice::from_ref(ticket), true, facts, log)),
         }
     }
 
@@ -204,7 +241,7 @@ impl Carrier {
                 Some(States::from([(ticket.id.clone(), state)]))
             }
             // Banning again costs a few microseconds, and reads back.
-            By::Kernel(_) => {
+            By::Kernel { .. } => {
                 let states = self.ban(std::slice::from_ref(ticket), true, facts, log);
                 let lost = states.values().any(|state| *state != Enforcement::Enforced);
                 lost.then_some(states)
@@ -225,8 +262,8 @@ impl Carrier {
                     let _ = runner.unban(ticket, &mut Hands { shell, log }, facts);
                 }
             }
-            By::Kernel(kernel) => {
-                if let Err(error) = kernel.flush() {
+            By::Kernel { action, shelter, .. } => {
+                if let Err(error) = shelter.with(|firewall| action.flush(firewall)) {
                     self.finding = Some(error.to_string());
                     log.error("actions", format!("Failed to flush bans in jail '{}': {error}", facts.jail()));
                 }
@@ -240,8 +277,8 @@ impl Carrier {
                 let InShell { runner, shell, .. } = &mut **shell;
                 let _ = runner.stop(&mut Hands { shell, log }, facts);
             }
-            By::Kernel(kernel) => {
-                if let Err(error) = kernel.stop() {
+            By::Kernel { action, shelter, .. } => {
+                if let Err(error) = shelter.with(|firewall| action.stop(firewall)) {
                     let text =
                         format!("Failed to stop jail '{}' action '{}': {error}", facts.jail(), self.name);
                     log.error("actions", text);
@@ -264,6 +301,18 @@ impl Carrier {
         if let By::Shell(shell) = &mut self.by {
             *shell.runner.action_mut() = action;
         }
+    }
+}
+
+impl Carrier {
+    pub(super) fn choose(
+        jail: &str,
+        action: Action,
+        carriage: &Carriage,
+        _facts: &dyn Facts,
+        _log: &Log,
+    ) -> Self {
+        Carrier::in_shell(jail, action, &carriage.shelter, None, None)
     }
 }
 

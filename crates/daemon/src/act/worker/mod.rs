@@ -4,11 +4,8 @@
 //! Actions never wait for each other: a mail that takes a minute is sent beside the firewall's work, not before it.
 
 mod carrier;
-mod choose;
 mod health;
-mod kernel;
 mod readback;
-mod shelter;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,11 +18,9 @@ use portcullis_jail::{Id, Level, LogLine, Ticket};
 
 use crate::log::Log;
 
-pub(crate) use carrier::Carriage;
-use carrier::Carrier;
-pub(crate) use health::Health;
-use health::{Enforcement, Tally};
-pub(crate) use shelter::Shelter;
+pub(crate) use carrier::{Carriage, Carrier, Shelter};
+use health::Tally;
+pub(crate) use health::{Enforcement, Health};
 
 /// After the first failure a ban is tried again after this time, then after twice that, and so on.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
