@@ -38,7 +38,7 @@ pub use compare::{Comparison, diff};
 pub use gate::{Attempt, Gate};
 pub use hosts::{ATTACKER, FRIEND, Host, Hosts, SERVER};
 pub use peer::{Output, Peer, Signal, both};
-pub use program::{Who, farm, require_tools, tool, tool_path, workspace};
+pub use program::{Who, farm, genuine_root, require_tools, tool, tool_path, workspace};
 pub use skip::skip;
 
 use std::time::{Duration, Instant};

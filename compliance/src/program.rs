@@ -34,7 +34,7 @@ pub fn workspace() -> &'static Path {
 ///
 /// # Errors
 /// Why it cannot be had here: it could not be fetched, or it is another version.
-pub(crate) fn genuine_root() -> Result<PathBuf, String> {
+pub fn genuine_root() -> Result<PathBuf, String> {
     static FETCHED: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     FETCHED
         .get_or_init(|| {

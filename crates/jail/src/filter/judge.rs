@@ -184,7 +184,8 @@ impl Filter {
                 base = start;
             }
         }
-        let text = if content.is_empty() { text } else { &content };
+        let mut shorter: String;
+        let mut text = if content.is_empty() { text } else { &content };
         for index in 0..self.failregex.len() {
             if !self.check_all && self.gate.as_ref().is_some_and(|gate| !gate.may_match(index)) {
                 continue;
@@ -196,6 +197,12 @@ impl Filter {
             };
             match self.matched(index, &captures, text, base, &groups, dated, at, outside, verdict) {
                 Next::Stop => return,
+                Next::Continue if self.maxlines > 1 => {
+                    // The lines that matched have left.
+                    shorter = String::new();
+                    self.window.text(&mut shorter);
+                    (text, base) = (&shorter, 0);
+                }
                 Next::Continue => {}
             }
         }

@@ -52,6 +52,7 @@ pub(crate) fn parse(pattern: &str, flags: Flags) -> Result<Parsed, Error> {
         groups: vec![GroupState { open: true, width: None }],
         conditions: Vec::new(),
         lookbehind: None,
+        late: None,
         depth: 0,
     };
     if parser.chars.len() > LONGEST {
@@ -65,6 +66,9 @@ pub(crate) fn parse(pattern: &str, flags: Flags) -> Result<Parsed, Error> {
         parser.conditions.iter().find(|(group, _)| *group >= parser.groups.len()).copied()
     {
         return Err(parser.error(&format!("invalid group reference {group}"), position));
+    }
+    if let Some(error) = parser.late {
+        return Err(error);
     }
     Ok(Parsed { node, groups: parser.groups.len() - 1, names: parser.names })
 }
@@ -85,11 +89,21 @@ struct Parser {
     conditions: Vec<(usize, usize)>,
     /// Inside a look-behind: how many groups there were when it began.
     lookbehind: Option<usize>,
+    /// A mistake that Python finds only after it has read everything.
+    late: Option<Error>,
     depth: usize,
 }
 
 impl Parser {
     fn error(&self, message: &str, position: usize) -> Error {
+        // Python looks one step ahead: a lone backslash at the end is found before whatever is wrong with the step before.
+        let last = self.chars.len().saturating_sub(1);
+        let backslashes = self.chars.iter().rev().take_while(|c| **c == '\\').count();
+        let (message, position) = if backslashes % 2 == 1 && self.at >= last {
+            ("bad escape (end of pattern)", last)
+        } else {
+            (message, position)
+        };
         if !self.chars.contains(&'\n') {
             return Error(format!("{message} at position {position}"));
         }

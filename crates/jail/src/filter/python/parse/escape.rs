@@ -77,7 +77,11 @@ impl Parser {
     }
 
     pub(super) fn outside_lookbehind(&self, group: usize, position: usize) -> Result<(), Error> {
-        if self.lookbehind.is_some_and(|groups| group >= groups) {
+        let Some(groups) = self.lookbehind else { return Ok(()) };
+        if self.groups.get(group).is_none_or(|group| group.open) {
+            return Err(self.error("cannot refer to an open group", position));
+        }
+        if group >= groups {
             return Err(
                 self.error("cannot refer to group defined in the same lookbehind subpattern", position)
             );
@@ -200,6 +204,8 @@ impl Parser {
                     return Err(self.error(&message, start));
                 }
                 Some(c) if c == terminator => break,
+                // Python reads a backslash and what follows as one.
+                Some('\\') => name.extend(std::iter::once('\\').chain(self.next())),
                 Some(c) => name.push(c),
             }
         }

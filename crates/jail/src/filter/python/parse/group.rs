@@ -18,6 +18,7 @@ impl Parser {
         if !self.eat('?') {
             return self.capture(start, None, *flags).map(Some);
         }
+        let position = self.at;
         let Some(c) = self.next() else {
             return Err(self.error("unexpected end of pattern", self.at));
         };
@@ -34,7 +35,7 @@ impl Parser {
             '<' => match self.next() {
                 None => Err(self.error("unexpected end of pattern", self.at)),
                 Some(c @ ('=' | '!')) => self.look(start, c == '!', true, *flags).map(Some),
-                Some(c) => Err(self.error(&format!("unknown extension ?<{c}"), start + 1)),
+                Some(_) => Err(self.unknown_extension("?<", position + 1, start)),
             },
             '(' => self.conditional(start, *flags).map(Some),
             '>' => Ok(Some(Node::Atomic(Box::new(self.body(start, *flags)?)))),
@@ -49,7 +50,20 @@ impl Parser {
                     Ok(None)
                 }
             },
-            c => Err(self.error(&format!("unknown extension ?{c}"), start + 1)),
+            _ => Err(self.unknown_extension("?", position, start)),
+        }
+    }
+
+    /// Python reads a backslash and what follows as one.
+    fn unknown_extension(&mut self, before: &str, position: usize, start: usize) -> Error {
+        if self.chars.get(position) == Some(&'\\') {
+            self.at = position + 2;
+        }
+        match &self.chars[position..] {
+            ['\\'] => self.error("bad escape (end of pattern)", position),
+            ['\\', c, ..] => self.error(&format!("unknown extension {before}\\{c}"), start + 1),
+            [c, ..] => self.error(&format!("unknown extension {before}{c}"), start + 1),
+            [] => self.error("unexpected end of pattern", position),
         }
     }
 
@@ -105,7 +119,7 @@ impl Parser {
                 self.reference(group, start, self.at, flags)
             }
             None => Err(self.error("unexpected end of pattern", self.at)),
-            Some(c) => Err(self.error(&format!("unknown extension ?P{c}"), start + 1)),
+            Some(_) => Err(self.unknown_extension("?P", self.at - 1, start)),
         }
     }
 
@@ -122,7 +136,11 @@ impl Parser {
         let behind = if behind {
             match self.width(&node) {
                 (low, Some(high)) if low == high => Some(low.try_into().unwrap_or(u32::MAX)),
-                _ => return Err(Error("look-behind requires fixed-width pattern".into())),
+                _ => {
+                    let error = Error("look-behind requires fixed-width pattern".into());
+                    self.late.get_or_insert(error);
+                    None
+                }
             }
         } else {
             None
