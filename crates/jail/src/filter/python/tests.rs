@@ -285,7 +285,7 @@ fn garbage_is_refused_in_python_s_words() {
         "!", "#",
     ];
     for round in 0..rounds {
-        let pattern: String = (0..1 + random.below(7)).map(|_| random.pick(&pieces)).collect();
+        let pattern: String = (0..=random.below(7)).map(|_| random.pick(&pieces)).collect();
         compare(
             &mut python,
             &pattern,
