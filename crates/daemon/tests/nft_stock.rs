@@ -5,7 +5,9 @@
 mod namespace;
 
 use namespace::{connect, has, in_namespace, listen, output, ruleset};
-use portcullis_daemon::act::nft::{Batch, Firewall, Scripts, Services, Stock, Table, TableFamily, Wanted};
+use portcullis_daemon::act::nft::{
+    BanNftSet, Batch, Firewall, Scripts, Services, Stock, Table, TableFamily, Wanted,
+};
 use portcullis_jail::{Family, Id};
 use rustix::io::Errno;
 
@@ -135,7 +137,9 @@ fn same_as_the_commands(jails: &[Jail]) {
     for (jail, action) in &actions {
         shell(&action.start, "");
         expected.push(("start", jail.name, ruleset()));
-        ips(jail).iter().for_each(|ip| shell(&action.ban, ip));
+        for ip in ips(jail) {
+            shell(&action.ban, ip);
+        }
         expected.push(("ban", jail.name, ruleset()));
         shell(&action.check, "");
     }
@@ -307,6 +311,33 @@ fn an_address_of_the_other_family_or_a_network_is_told_as_failed() {
         let failed: Vec<Id> =
             stock.ban(&mut firewall, &bans).unwrap().into_iter().map(|(id, _)| id).collect();
         assert_eq!(failed, [Id::new("2001:db8::1"), Id::new("192.0.2.0/24")]);
+    });
+}
+
+#[test]
+fn what_a_shell_added_is_read_back() {
+    in_namespace("what_a_shell_added_is_read_back", || {
+        if !has("nft") {
+            return;
+        }
+        let mut firewall = Firewall::open().unwrap();
+        let ids = [Id::new("192.0.2.1"), Id::new("192.0.2.2")];
+        let bans = BanNftSet {
+            family: Family::Inet4,
+            table: table(),
+            chain: "t-chain".into(),
+            set: "addr-set-sshd".into(),
+        };
+        assert_eq!(bans.verify(&mut firewall, &ids).unwrap().structure, ["table inet t-bans"]);
+        let rendered = SSHD.render();
+        shell(&rendered.start, "");
+        shell(&rendered.ban, "192.0.2.1");
+        let difference = bans.verify(&mut firewall, &ids).unwrap();
+        assert_eq!((difference.structure.len(), &difference.missing[..]), (0, &ids[1..]));
+        shell(&rendered.ban, "192.0.2.2");
+        assert!(bans.verify(&mut firewall, &ids).unwrap().is_none());
+        output("nft", &["flush", "chain", "inet", "t-bans", "t-chain"]);
+        assert_eq!(bans.verify(&mut firewall, &ids).unwrap().structure.len(), 1);
     });
 }
 

@@ -22,6 +22,7 @@ use super::firewall::Firewall;
 use super::matching::{self, Answer};
 use super::object::{Chain, Element, Hook, KernelSet, KeyType, Rule, Set, Table, TableFamily};
 use super::ports::{self, PortRange, Services};
+use crate::act::preflight::Known;
 
 /// The table of all jails.
 pub const TABLE: &str = "portcullis";
@@ -59,7 +60,7 @@ impl Parameters {
     /// `DROP` or `REJECT --reject-with icmp-port-unreachable`.
     ///
     /// # Errors
-    /// [`Error::Ports`] with the word that nobody knows. An unknown `blocktype` is taken for a reject: it blocks.
+    /// [`Error::Ports`] with the word that nobody knows; [`Error::Blocktype`] when packets are not to be blocked.
     pub fn read(
         name: &str,
         port: Option<&str>,
@@ -83,10 +84,24 @@ impl Parameters {
             Answer::Drop
         } else if (blocktype.contains("tcp-reset") || blocktype.contains("tcp reset")) && protocols == [6] {
             Answer::Reset
-        } else {
+        } else if blocktype.is_empty() || blocktype.starts_with("reject") {
             Answer::Reject
+        } else {
+            return Err(Error::Blocktype(blocktype));
         };
         Ok(Parameters { name: name.to_owned(), protocols, ports: ranges, answer })
+    }
+}
+
+impl Parameters {
+    /// For use in the place of a stock action that cannot work here (its program is missing, mostly): the same ports,
+    /// protocols and answer. A rule for new connections only (`iptables-new`) becomes one for all packets.
+    ///
+    /// # Errors
+    /// As [`Parameters::read`].
+    pub fn replacing(name: &str, known: &Known, services: &Services) -> Result<Self, Error> {
+        let protocols = known.protocols.join(",");
+        Parameters::read(name, known.ports.as_deref(), &protocols, &known.blocktype, services)
     }
 }
 

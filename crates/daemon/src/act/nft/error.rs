@@ -48,6 +48,14 @@ pub enum Error {
     /// A port or protocol that nobody knows.
     #[error("{0}")]
     Ports(#[from] super::ports::PortError),
+    /// What is to become of a packet is not a way to block it.
+    #[error(
+        "blocktype '{0}' is neither a reject nor a drop: the ban cannot be enforced in another way than by its own action"
+    )]
+    Blocktype(String),
+    /// A program that is needed for reading back.
+    #[error("cannot run {0}")]
+    Tool(String),
     /// An identity that the packet filter cannot hold.
     #[error("'{0}' is neither an address nor a network: a packet filter cannot ban it")]
     NotAnAddress(String),

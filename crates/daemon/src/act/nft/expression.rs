@@ -33,6 +33,10 @@ pub enum Expression {
     Verdict(Verdict),
     /// Answers that the packet is not welcome.
     Reject(Reject),
+    /// A match of xtables' (`iptables -m`), by its name, with its own data.
+    XtMatch(String, Vec<u8>),
+    /// A target of xtables' (`iptables -j`), by its name.
+    XtTarget(String),
     /// Anything else, by its name.
     Other(String),
 }
@@ -285,7 +289,9 @@ impl Expression {
                 w.be32(1, reject.kind);
                 w.attribute(2, &[reject.code]);
             }),
-            Expression::Other(name) => named(w, name, |_| {}),
+            Expression::XtMatch(name, _) | Expression::XtTarget(name) | Expression::Other(name) => {
+                named(w, name, |_| {});
+            }
         });
     }
 
@@ -340,6 +346,8 @@ impl Expression {
                 kind: number(1)?,
                 code: part(2).and_then(|code| code.first().copied()).unwrap_or(0),
             }),
+            "match" => Expression::XtMatch(text(part(1)?), part(3)?.to_vec()),
+            "target" => Expression::XtTarget(text(part(1)?)),
             _ => return None,
         })
     }

@@ -70,6 +70,11 @@ impl Firewall {
         Ok(self.socket.foreign_changes() + self.free)
     }
 
+    /// The socket, for questions to other subsystems of netfilter.
+    pub(super) fn socket(&mut self) -> &mut Socket {
+        &mut self.socket
+    }
+
     /// A table's flags, when it is there; 1 means that it is dormant.
     ///
     /// # Errors

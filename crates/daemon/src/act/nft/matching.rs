@@ -58,7 +58,7 @@ pub(super) fn ports_as_given(ranges: &[PortRange], given: usize) -> Vec<Expressi
     match ranges {
         [] => return Vec::new(),
         [(first, last)] if given == 1 && first == last => {
-            expressions.push(compare(Comparison::Equal, *first))
+            expressions.push(compare(Comparison::Equal, *first));
         }
         [(first, last)] if given == 1 => {
             expressions.push(compare(Comparison::AtLeast, *first));

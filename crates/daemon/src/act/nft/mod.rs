@@ -11,11 +11,16 @@ mod error;
 mod events;
 mod expression;
 mod firewall;
+mod ipset;
+mod iptables_readback;
 mod matching;
+mod nft_readback;
 mod object;
 mod ports;
+mod readback;
 mod socket;
 mod stock;
+mod tool;
 mod uapi;
 
 pub use batch::Batch;
@@ -24,10 +29,14 @@ pub use error::Error;
 pub use events::{Change, Events};
 pub use expression::{AnonymousSet, Comparison, Expression, MetaKey, Payload, Reject, Verdict};
 pub use firewall::Firewall;
+pub use iptables_readback::{Backend, BanChain, BanSet};
 pub use matching::Answer;
+pub use nft_readback::BanNftSet;
 pub use object::{
     Chain, Element, Hook, KernelRule, KernelSet, KeyType, LONGEST_TIMEOUT, Rule, Set, Table, TableFamily,
 };
 pub use ports::{PortError, PortRange, Services, protocols};
+pub use readback::Readback;
 pub use socket::{ANSWER_LIMIT, Socket};
 pub use stock::{Scripts, Stock};
+pub use tool::{Tool, resolve};

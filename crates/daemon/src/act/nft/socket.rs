@@ -15,7 +15,8 @@ use super::decode::{self, Message, messages};
 use super::encode::Writer;
 use super::error::Error;
 use super::uapi::{
-    NETLINK_NETFILTER, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, attr, message,
+    NETLINK_NETFILTER, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, attr,
+    message,
 };
 
 /// How long the kernel may take to answer a request.
@@ -69,7 +70,11 @@ impl Socket {
         match socket.generation() {
             Err(Error::Refused { errno: Errno::INVAL | Errno::OPNOTSUPP, .. }) => Err(Error::NoNfTables),
             Err(error) => Err(error),
-            Ok(_) => Ok(socket),
+            Ok(generation) => {
+                // A number that no earlier socket of ours had, unless nothing has changed since.
+                socket.foreign = u64::from(generation) << 32;
+                Ok(socket)
+            }
         }
     }
 
@@ -184,6 +189,26 @@ impl Socket {
                     visit(&answer);
                 }
                 return Ok(());
+            }
+        }
+    }
+
+    /// Asks a question whose answer is an error number, 0 for yes.
+    pub(super) fn question(
+        &mut self,
+        what: &str,
+        kind: u16,
+        family: u8,
+        body: impl FnOnce(&mut Writer),
+    ) -> Result<i32, Error> {
+        self.drain()?;
+        let sequence = self.ask(kind, NLM_F_REQUEST | NLM_F_ACK, family, body, what)?;
+        let deadline = Instant::now() + ANSWER_LIMIT;
+        loop {
+            for answer in messages(receive(&self.netlink, &mut self.buffer, deadline)?) {
+                if answer.sequence == sequence && answer.kind == NLMSG_ERROR {
+                    return Ok(answer.code().saturating_neg());
+                }
             }
         }
     }
@@ -347,7 +372,9 @@ fn read_generation(answer: &Message<'_>) -> Option<u32> {
 }
 
 fn refusal(code: i32, what: String) -> Error {
-    match Errno::from_raw_os_error(code.saturating_neg()) {
+    // Beyond are subsystems' own numbers, which are no errno.
+    let number = Some(code.saturating_neg()).filter(|number| (1..4096).contains(number));
+    match number.map_or(Errno::PROTO, Errno::from_raw_os_error) {
         Errno::PERM | Errno::ACCESS => Error::NotPermitted,
         errno => Error::Refused { what, errno },
     }

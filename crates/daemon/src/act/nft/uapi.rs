@@ -13,6 +13,7 @@ pub(super) const NLA_F_NESTED: u16 = 0x8000;
 pub(super) const NLA_TYPE_MASK: u16 = 0x3fff;
 
 pub(super) const NLM_F_REQUEST: u16 = 0x1;
+pub(super) const NLM_F_ACK: u16 = 0x4;
 pub(super) const NLM_F_DUMP: u16 = 0x300;
 pub(super) const NLM_F_DUMP_INTR: u16 = 0x10;
 pub(super) const NLM_F_CREATE: u16 = 0x400;

@@ -1,0 +1,96 @@
+//! Which program a command's first word calls, and a tool's output within limits.
+
+use std::ffi::OsStr;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use super::error::Error;
+
+/// How long a tool may take to list rules.
+const LIMIT: Duration = Duration::from_secs(20);
+/// More than a million rules.
+const LONGEST_OUTPUT: usize = 128 << 20;
+
+/// What a word calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tool {
+    /// The genuine tool; its path, and the name of the file behind all links (`xtables-nft-multi`, `nft`).
+    Genuine(PathBuf, String),
+    /// Something else of that name: a wrapper script, say. It must be called as the user wants it.
+    Foreign(PathBuf),
+    /// Nothing.
+    Missing,
+}
+
+/// Looks up `program` as a shell does with this PATH. A binary (ELF) is taken for the genuine tool; a script is not.
+pub fn resolve(program: &str, path: Option<&OsStr>) -> Tool {
+    let executable = |path: &Path| {
+        std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+    };
+    let found = if program.contains('/') {
+        Some(PathBuf::from(program)).filter(|path| executable(path))
+    } else {
+        let path = path.unwrap_or(OsStr::new("/usr/sbin:/usr/bin:/sbin:/bin"));
+        std::env::split_paths(path).map(|directory| directory.join(program)).find(|path| executable(path))
+    };
+    let Some(found) = found else { return Tool::Missing };
+    let Ok(target) = std::fs::canonicalize(&found) else { return Tool::Foreign(found) };
+    let mut magic = [0; 4];
+    let binary = std::fs::File::open(&target).and_then(|mut file| file.read_exact(&mut magic)).is_ok();
+    let name = target.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    if binary && magic == *b"\x7fELF" { Tool::Genuine(found, name) } else { Tool::Foreign(found) }
+}
+
+/// What a tool prints. It is ended when it takes too long or prints too much.
+pub(super) fn output(program: &Path, arguments: &[&str]) -> Result<String, Error> {
+    let failed =
+        |reason: &str| Error::Tool(format!("{} {}: {reason}", program.display(), arguments.join(" ")));
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| failed(&error.to_string()))?;
+    let deadline = Instant::now() + LIMIT;
+    let read = child.stdout.take().ok_or("it has no output").and_then(|pipe| read(pipe, deadline));
+    if read.is_err() {
+        // It may have ended by itself meanwhile.
+        let _ = child.kill();
+    }
+    let status = child.wait().map_err(|error| failed(&error.to_string()))?;
+    let text = read.map_err(failed)?;
+    if status.success() {
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    } else {
+        Err(failed(&status.to_string()))
+    }
+}
+
+fn read(mut pipe: std::process::ChildStdout, deadline: Instant) -> Result<Vec<u8>, &'static str> {
+    let mut text = Vec::new();
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
+        match poll(&mut [PollFd::new(&pipe, PollFlags::IN)], Some(&left)) {
+            Ok(0) => return Err("it takes too long"),
+            Ok(_) => {}
+            Err(Errno::INTR) => continue,
+            Err(_) => return Err("its output cannot be waited for"),
+        }
+        match pipe.read(&mut buffer) {
+            Ok(0) => return Ok(text),
+            Ok(count) if text.len() + count > LONGEST_OUTPUT => return Err("it prints too much"),
+            Ok(count) => text.extend_from_slice(&buffer[..count]),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(_) => return Err("its output cannot be read"),
+        }
+    }
+}
