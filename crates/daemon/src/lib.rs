@@ -11,6 +11,7 @@ mod names;
 mod options;
 mod remembered;
 mod start;
+pub mod store;
 pub mod watch;
 
 pub use options::Options;

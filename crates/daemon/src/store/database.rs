@@ -1,0 +1,448 @@
+//! The database as a value: told what is new and what time it is, asked what was. It waits for nothing but the disk.
+
+use std::collections::HashSet;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use portcullis_jail::action::Past;
+use portcullis_jail::{History, Level, LogLine, Ticket, Timestamp};
+use portcullis_value::Value;
+use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
+
+use super::opening::{self, OpenError, line};
+use super::queue::{Health, Queue};
+use super::{Position, Write, reads};
+
+/// So many pieces of news go into one transaction.
+const PORTION: usize = 10_000;
+/// The database is cleared of old records this often, in seconds.
+const PURGE_EVERY: f64 = 3600.0;
+/// After a failure one tries again after so many seconds, then after twice as many, and so on up to the second figure.
+const RETRY: (f64, f64) = (0.25, 30.0);
+
+/// Which bans are to be restored.
+#[derive(Clone, Debug)]
+pub struct Restore<'a> {
+    /// The jail.
+    pub jail: &'a str,
+    /// Its ban time, in seconds; -1 is for ever.
+    pub bantime: &'a Value,
+    /// Whether its ban times grow.
+    pub increment: bool,
+    /// Up to how many seconds they grow.
+    pub maxtime: Option<Value>,
+    /// What time it is.
+    pub now: Timestamp,
+}
+
+/// A database, or none.
+#[derive(Debug)]
+pub struct Database {
+    file: Option<String>,
+    connection: Option<Connection>,
+    /// Device and number of the open file: somebody may delete or replace it.
+    identity: Option<(u64, u64)>,
+    queue: Queue,
+    /// Jails whose row is surely there.
+    jails: HashSet<Arc<str>>,
+    /// Jails that run: they get a row in a file that is new.
+    running: HashSet<Arc<str>>,
+    max_matches: usize,
+    purge_age: f64,
+    purged: Timestamp,
+    trouble: Option<Trouble>,
+    lines: Vec<LogLine>,
+}
+
+/// Why nothing is written now.
+#[derive(Debug)]
+struct Trouble {
+    text: String,
+    /// When one tries again; `None`: never.
+    retry_at: Option<Timestamp>,
+    delay: f64,
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Database {
+    /// No database: nothing is remembered, and nothing lost.
+    pub fn new() -> Self {
+        Database {
+            file: None,
+            connection: None,
+            identity: None,
+            queue: Queue::default(),
+            jails: HashSet::new(),
+            running: HashSet::new(),
+            max_matches: 10,
+            purge_age: 86400.0,
+            purged: Timestamp(0.0),
+            trouble: None,
+            lines: Vec::new(),
+        }
+    }
+
+    /// Opens a file (`:memory:` for none on disk; `None` to remember nothing), after closing the one before. What goes wrong
+    /// is said in [`lines`](Self::lines) and tried again; only a newer program's file is left alone for good.
+    pub fn open(&mut self, file: Option<&str>, now: Timestamp) {
+        self.close(now);
+        self.file = file.map(str::to_owned);
+        self.purged = now;
+        self.trouble = None;
+        if self.file.is_some() {
+            self.connect(now);
+        }
+    }
+
+    /// Writes what waits and closes the file.
+    pub fn close(&mut self, now: Timestamp) {
+        if let Some(trouble) = &mut self.trouble {
+            trouble.retry_at = trouble.retry_at.map(|_| now);
+        }
+        self.flush(now);
+        if !self.queue.is_empty() && self.file.is_some() {
+            let text = format!("{} record(s) could not be written and are lost", self.queue.len());
+            self.say(Level::ERROR, text);
+        }
+        if let Some(connection) = self.connection.take() {
+            opening::close(connection);
+            self.say(Level::INFO, "Connection to database closed.");
+        }
+        self.identity = None;
+        self.file = None;
+    }
+
+    /// What is to be logged since this was last asked.
+    pub fn lines(&mut self) -> Vec<LogLine> {
+        std::mem::take(&mut self.lines)
+    }
+
+    /// The file; `None` while there is no database.
+    pub fn file(&self) -> Option<&str> {
+        self.file.as_deref()
+    }
+
+    /// How many lines of a ticket are kept.
+    pub fn set_max_matches(&mut self, max_matches: usize) {
+        self.max_matches = max_matches;
+    }
+
+    /// For how many seconds records are kept.
+    pub fn set_purge_age(&mut self, seconds: f64) {
+        self.purge_age = seconds;
+    }
+
+    /// How it does.
+    pub fn health(&self) -> Health {
+        Health {
+            file: self.file.clone(),
+            waiting: self.queue.len(),
+            lost: self.queue.lost(),
+            trouble: self.trouble.as_ref().map(|trouble| trouble.text.clone()),
+        }
+    }
+
+    /// Takes news, which are written together at the next [`flush`](Self::flush).
+    pub fn push(&mut self, news: Vec<Write>) {
+        for write in &news {
+            if let Write::Jail { name, enabled } = write {
+                let name = Arc::clone(name);
+                if *enabled {
+                    self.running.insert(name)
+                } else {
+                    self.running.remove(&name)
+                };
+            }
+        }
+        if self.file.is_some() {
+            let lost = self.queue.lost();
+            self.queue.push(news);
+            if self.queue.lost() > lost {
+                let text =
+                    format!("database: {} record(s) given up, too many wait", self.queue.lost() - lost);
+                self.say(Level::ERROR, text);
+            }
+        }
+    }
+
+    /// Writes all that waits, unless that was tried in vain just before.
+    pub fn flush(&mut self, now: Timestamp) {
+        let mut repaired = false;
+        let mut one_by_one = false;
+        while !self.queue.is_empty() {
+            if !self.is_due(now) || !self.is_open(now) {
+                return;
+            }
+            match self.write_portion(if one_by_one { 1 } else { PORTION }) {
+                Ok(batches) => {
+                    self.queue.written(batches);
+                    self.recovered();
+                }
+                Err(error) if opening::is_damage(&error) && !repaired => {
+                    repaired = true;
+                    self.repair(&error, now);
+                }
+                Err(error) if is_refusal(&error) && !one_by_one => {
+                    // A table may be gone, or one record among many is bad.
+                    one_by_one = true;
+                    self.jails.clear();
+                    if let Some(connection) = &mut self.connection {
+                        let _ = opening::create(connection);
+                    }
+                }
+                Err(error) if is_refusal(&error) => {
+                    let text = format!("database refuses a record: {}", opening::message(&error));
+                    self.say(Level::ERROR, text);
+                    self.queue.refuse_oldest();
+                }
+                Err(error) => return self.failed(&opening::message(&error), now),
+            }
+        }
+    }
+
+    /// What is due from time to time: another attempt, a look whether the file is still there, and hourly the purge.
+    pub fn tick(&mut self, now: Timestamp) {
+        self.look_after_file(now);
+        self.flush(now);
+        if now < self.purged {
+            self.purged = now;
+        }
+        if now.since(self.purged) >= PURGE_EVERY {
+            self.purged = now;
+            if let Err(error) = self.purge(now) {
+                self.say(Level::ERROR, format!("purge of the database failed: {}", opening::message(&error)));
+            }
+        }
+    }
+
+    /// Deletes what is older than the purge age allows, and jails of which nothing is left.
+    ///
+    /// # Errors
+    /// SQLite's. Nothing is deleted then.
+    pub fn purge(&mut self, now: Timestamp) -> rusqlite::Result<()> {
+        let oldest = now.0 - self.purge_age;
+        let Some(connection) = &mut self.connection else { return Ok(()) };
+        self.jails.clear();
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute("DELETE FROM bans WHERE timeofban < ?1", params![oldest])?;
+        transaction.execute(
+            "DELETE FROM bips WHERE timeofban < ?1 AND bantime != -1 AND timeofban + 3 * bantime < ?1",
+            params![oldest],
+        )?;
+        transaction.execute(
+            "DELETE FROM jails WHERE enabled = 0 \
+             AND NOT EXISTS(SELECT 1 FROM bans WHERE bans.jail = jails.name) \
+             AND NOT EXISTS(SELECT 1 FROM bips WHERE bips.jail = jails.name)",
+            [],
+        )?;
+        transaction.commit()
+    }
+
+    /// The bans of a jail that still hold, by the text of their identity. [`Ticket::restored`] is set; the ban time is the
+    /// one they had, cut to what the jail's settings allow now.
+    pub fn restorable(&mut self, rule: &Restore<'_>) -> Vec<Ticket> {
+        let read = |database: &mut Self| {
+            let Some(connection) = &database.connection else { return Ok(Vec::new()) };
+            reads::restorable(connection, &database.queue, rule, &mut database.lines)
+        };
+        self.read(rule.now, read).unwrap_or_default()
+    }
+
+    /// Earlier bans of an offender in one jail, or in all.
+    pub fn history(&mut self, jail: &str, id: &str, all_jails: bool, now: Timestamp) -> Option<History> {
+        self.read(now, |database| {
+            reads::history(database.connection.as_ref(), &database.queue, jail, id, all_jails)
+        })
+        .flatten()
+    }
+
+    /// How far a log was read.
+    pub fn position(&mut self, jail: &str, path: &Path, now: Timestamp) -> Option<Position> {
+        self.read(now, |database| reads::position(database.connection.as_ref(), &database.queue, jail, path))
+            .flatten()
+    }
+
+    /// Lines and failures of an offender's bans, in one jail or (`None`) in all.
+    pub fn past(&mut self, jail: Option<&str>, id: &str, now: Timestamp) -> Past {
+        let read = |database: &mut Self| match &database.connection {
+            Some(connection) => reads::past(connection, jail, id),
+            None => Ok(Past::default()),
+        };
+        self.read(now, read).unwrap_or_default()
+    }
+
+    /// Asks after all that waits was written, if that is possible. A damaged file is repaired and asked again.
+    fn read<T>(&mut self, now: Timestamp, ask: impl Fn(&mut Self) -> rusqlite::Result<T>) -> Option<T> {
+        self.flush(now);
+        match ask(self) {
+            Ok(answer) => Some(answer),
+            Err(error) if opening::is_damage(&error) => {
+                self.repair(&error, now);
+                ask(self).ok()
+            }
+            Err(error) => {
+                self.say(Level::ERROR, opening::message(&error));
+                None
+            }
+        }
+    }
+
+    fn connect(&mut self, now: Timestamp) {
+        let Some(file) = self.file.clone() else { return };
+        match opening::open(&file, now, &mut self.lines) {
+            Ok(connection) => self.connected(connection, &file),
+            Err(OpenError::Newer(version)) => {
+                // Differs: Fail2ban does not start at all; protection without memory is better than none.
+                let text = format!(
+                    "database '{file}' has version {version}, made by a newer program: it is left alone, and \
+                     NOTHING IS REMEMBERED until another dbfile is set"
+                );
+                self.say(Level::CRITICAL, text.clone());
+                self.trouble = Some(Trouble { text, retry_at: None, delay: 0.0 });
+                self.file = None;
+            }
+            Err(error) => {
+                if self.trouble.is_none() {
+                    let text = format!("Error connecting to fail2ban persistent database '{file}': {error}");
+                    self.say(Level::ERROR, text);
+                }
+                self.failed(&error.to_string(), now);
+            }
+        }
+    }
+
+    fn connected(&mut self, connection: Connection, file: &str) {
+        self.connection = Some(connection);
+        self.identity = identity(file);
+        self.jails.clear();
+        let running = self.running.iter().map(|name| Write::Jail { name: Arc::clone(name), enabled: true });
+        self.queue.push(running.collect());
+    }
+
+    fn repair(&mut self, error: &rusqlite::Error, now: Timestamp) {
+        let Some(file) = self.file.clone() else { return };
+        self.connection = None;
+        let text = format!("Error in fail2ban persistent database '{file}': {}", opening::message(error));
+        self.say(Level::ERROR, text);
+        match opening::replace(&file, now, &mut self.lines) {
+            Ok(connection) => self.connected(connection, &file),
+            Err(error) => self.failed(&error.to_string(), now),
+        }
+    }
+
+    /// Reopens a file that was replaced, and writes anew one that was deleted: else all news would go to a file that
+    /// nobody can find.
+    fn look_after_file(&mut self, now: Timestamp) {
+        let (Some(file), Some(connection)) = (self.file.clone(), &self.connection) else { return };
+        if file == ":memory:" || identity(&file) == self.identity {
+            return;
+        }
+        let gone = !Path::new(&file).exists();
+        let rescued = gone.then(|| opening::rescue(connection, &file));
+        self.say(
+            Level::ERROR,
+            match &rescued {
+                None => format!("database '{file}' was replaced by another file: going on with that"),
+                Some(Ok(())) => format!("database '{file}' was deleted: written anew"),
+                Some(Err(error)) => format!("database '{file}' was deleted: {}", opening::message(error)),
+            },
+        );
+        self.connection = None;
+        self.connect(now);
+    }
+
+    fn write_portion(&mut self, portion: usize) -> rusqlite::Result<usize> {
+        let Some(connection) = &mut self.connection else { return Ok(0) };
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let (mut batches, mut written) = (0, 0);
+        for batch in self.queue.batches() {
+            if batches > 0 && written + batch.len() > portion {
+                break;
+            }
+            for write in batch {
+                // Records of a jail need its row.
+                let jail = write.jail();
+                if !self.jails.contains(jail) {
+                    transaction.execute("INSERT OR IGNORE INTO jails(name) VALUES(?1)", [jail])?;
+                    self.jails.insert(Arc::clone(jail));
+                }
+                write.apply(&transaction, self.max_matches)?;
+            }
+            batches += 1;
+            written += batch.len();
+        }
+        let committed = transaction.commit();
+        if committed.is_err() {
+            self.jails.clear();
+        }
+        committed.map(|()| batches)
+    }
+
+    fn is_due(&self, now: Timestamp) -> bool {
+        self.trouble.as_ref().is_none_or(|trouble| {
+            // A clock that was set back does not make us wait longer than the longest delay.
+            trouble.retry_at.is_some_and(|at| now >= at || at.since(now) > RETRY.1)
+        })
+    }
+
+    fn is_open(&mut self, now: Timestamp) -> bool {
+        if self.connection.is_none() {
+            self.connect(now);
+        }
+        self.connection.is_some()
+    }
+
+    fn failed(&mut self, text: &str, now: Timestamp) {
+        // A transaction that failed may have taken rows back.
+        self.jails.clear();
+        let delay = match &self.trouble {
+            Some(trouble) => (trouble.delay * 2.0).clamp(RETRY.0, RETRY.1),
+            None => {
+                let waiting = self.queue.len();
+                self.say(Level::ERROR, format!("{text}; {waiting} record(s) wait to be written"));
+                RETRY.0
+            }
+        };
+        self.trouble = Some(Trouble { text: text.to_owned(), retry_at: Some(now.plus(delay)), delay });
+    }
+
+    fn recovered(&mut self) {
+        if self.trouble.take().is_some() {
+            let text = match self.queue.lost() {
+                0 => "database is written again, nothing was lost".to_owned(),
+                lost => format!("database is written again; {lost} record(s) were lost"),
+            };
+            self.say(Level::WARNING, text);
+        }
+    }
+
+    fn say(&mut self, level: Level, text: impl Into<String>) {
+        self.lines.push(line(level, text));
+    }
+}
+
+fn identity(file: &str) -> Option<(u64, u64)> {
+    std::fs::metadata(file).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
+/// Whether the record itself is what the database does not want, so that waiting is of no use.
+fn is_refusal(error: &rusqlite::Error) -> bool {
+    match error.sqlite_error_code() {
+        Some(code) => matches!(
+            code,
+            ErrorCode::ConstraintViolation
+                | ErrorCode::TypeMismatch
+                | ErrorCode::TooBig
+                | ErrorCode::ApiMisuse
+                | ErrorCode::ParameterOutOfRange
+                | ErrorCode::Unknown
+        ),
+        None => true,
+    }
+}

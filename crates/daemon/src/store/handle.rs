@@ -1,0 +1,293 @@
+//! The thread that owns the database, and the handle by which all others speak with it.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
+use indexmap::IndexMap;
+use portcullis_jail::action::Past;
+use portcullis_jail::ban::Increment;
+use portcullis_jail::{History, Id, Ticket, Timestamp};
+use portcullis_value::{Number, Value};
+
+use super::queue::{BOUND, Health};
+use super::{Database, Position, Restore, Write};
+use crate::log::Log;
+
+/// So often the thread looks after the file and tries again what failed.
+const TICK: Duration = Duration::from_secs(1);
+/// So many messages are taken before they are written.
+const AT_ONCE: usize = 10_000;
+/// So long an answer is waited for. The disk of a healthy machine answers within milliseconds.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What the thread is told.
+enum Message {
+    /// News that belong together.
+    Write(Vec<Write>),
+    /// A question, to be answered after everything told before it.
+    Ask(Box<dyn FnOnce(&mut Database, Timestamp) + Send>),
+}
+
+/// A handle on the database; clones speak with the same.
+///
+/// What is told is not waited for: it is written soon, in the order in which it was told. No more than 100,000 pieces of news
+/// wait in the inbox; what is told beyond is given up and counted.
+#[derive(Clone)]
+pub struct Store {
+    inbox: Sender<Message>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// Messages in the inbox.
+    waiting: AtomicUsize,
+    /// News for which there was no room.
+    refused: AtomicUsize,
+    settings: Mutex<Settings>,
+    log: Log,
+}
+
+struct Settings {
+    file: Option<String>,
+    purge_age: Number,
+    max_matches: i64,
+    health: Health,
+}
+
+impl Store {
+    /// Starts the thread. There is no database until [`open`](Self::open) is called.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(log: Log) -> std::io::Result<Self> {
+        let (inbox, messages) = unbounded();
+        let settings = Settings {
+            file: None,
+            purge_age: Number::Int(86400),
+            max_matches: 10,
+            health: Health::default(),
+        };
+        let shared = Arc::new(Shared {
+            waiting: AtomicUsize::new(0),
+            refused: AtomicUsize::new(0),
+            settings: Mutex::new(settings),
+            log,
+        });
+        let thread = Arc::clone(&shared);
+        std::thread::Builder::new().name("f2b/store".into()).spawn(move || run(&messages, &thread))?;
+        Ok(Store { inbox, shared })
+    }
+
+    /// Opens a database file; `None` for none. Waits until that is done.
+    pub fn open(&self, file: Option<&str>) {
+        let name = file.map(str::to_owned);
+        self.ask(move |database, now| database.open(name.as_deref(), now));
+        self.settings().file = self.ask(|database, _| database.file().map(str::to_owned)).flatten();
+    }
+
+    /// Writes what waits and closes the file.
+    pub fn close(&self) {
+        self.ask(|database, now| database.close(now));
+        self.settings().file = None;
+    }
+
+    /// The file; `None` while there is no database.
+    pub fn file(&self) -> Option<String> {
+        self.settings().file.clone()
+    }
+
+    /// For how many seconds records are kept.
+    pub fn purge_age(&self) -> Value {
+        self.settings().purge_age.into()
+    }
+
+    /// Keeps records for so many seconds.
+    pub fn set_purge_age(&self, seconds: Number) {
+        self.settings().purge_age = seconds;
+        self.send(Message::Ask(Box::new(move |database, _| database.set_purge_age(seconds.as_f64()))));
+    }
+
+    /// How many lines of a ticket are kept.
+    pub fn max_matches(&self) -> Value {
+        self.settings().max_matches.into()
+    }
+
+    /// Keeps so many lines of a ticket, the last ones; none when negative.
+    pub fn set_max_matches(&self, number: i64) {
+        self.settings().max_matches = number;
+        let number = usize::try_from(number).unwrap_or(0);
+        self.send(Message::Ask(Box::new(move |database, _| database.set_max_matches(number))));
+    }
+
+    /// How it does.
+    pub fn health(&self) -> Health {
+        let mut health = self.settings().health.clone();
+        health.waiting += self.shared.waiting.load(Ordering::Relaxed);
+        health.lost += self.shared.refused.load(Ordering::Relaxed) as u64;
+        health
+    }
+
+    /// A jail begins.
+    pub fn jail_started(&self, jail: &Arc<str>) {
+        self.write(vec![Write::Jail { name: Arc::clone(jail), enabled: true }]);
+    }
+
+    /// A jail ends. Its bans stay on record.
+    pub fn jail_stopped(&self, jail: &Arc<str>) {
+        self.write(vec![Write::Jail { name: Arc::clone(jail), enabled: false }]);
+    }
+
+    /// A new ban for `bantime` seconds, and how far the logs were read whose lines caused it: both are kept, or neither.
+    pub fn banned(
+        &self,
+        jail: &Arc<str>,
+        ticket: &Arc<Ticket>,
+        bantime: &Value,
+        positions: IndexMap<Arc<Path>, Position>,
+    ) {
+        let (jail, ticket) = (Arc::clone(jail), Arc::clone(ticket));
+        let mut news = logs(&jail, positions);
+        news.push(Write::Ban { jail, ticket, bantime: bantime.clone() });
+        self.write(news);
+    }
+
+    /// How far logs were read.
+    pub fn positions(&self, jail: &Arc<str>, positions: IndexMap<Arc<Path>, Position>) {
+        self.write(logs(jail, positions));
+    }
+
+    /// Bans were lifted by hand: those of `held`, and whatever is on record of `id`.
+    pub fn unbanned(&self, jail: &Arc<str>, held: &[Id], id: &Id) {
+        let mut ids: Vec<&str> = held.iter().map(Id::text).collect();
+        if !ids.contains(&id.text()) {
+            ids.push(id.text());
+        }
+        let news = ids.into_iter().map(|id| Write::Unban { jail: Arc::clone(jail), id: id.to_owned() });
+        self.write(news.collect());
+    }
+
+    /// All bans of a jail were lifted by hand.
+    pub fn all_unbanned(&self, jail: &Arc<str>) {
+        self.write(vec![Write::UnbanAll { jail: Arc::clone(jail) }]);
+    }
+
+    /// The bans of a jail that still hold.
+    pub fn restorable(
+        &self,
+        jail: &str,
+        bantime: &Value,
+        increment: &Increment,
+        now: Timestamp,
+    ) -> Vec<Ticket> {
+        let (jail, bantime) = (jail.to_owned(), bantime.clone());
+        let (grows, maxtime) = (increment.is_on(), increment.maxtime().map(Value::from));
+        self.ask(move |database, _| {
+            database.restorable(&Restore { jail: &jail, bantime: &bantime, increment: grows, maxtime, now })
+        })
+        .unwrap_or_default()
+    }
+
+    /// Earlier bans of an offender in one jail, or in all.
+    pub fn history(&self, jail: &str, id: &Id, all_jails: bool) -> Option<History> {
+        let (jail, id) = (jail.to_owned(), id.clone());
+        self.ask(move |database, now| database.history(&jail, id.text(), all_jails, now)).flatten()
+    }
+
+    /// How far a log was read.
+    pub fn position(&self, jail: &str, path: &Path) -> Option<Position> {
+        let (jail, path) = (jail.to_owned(), path.to_owned());
+        self.ask(move |database, now| database.position(&jail, &path, now)).flatten()
+    }
+
+    /// Lines and failures of an offender's bans, in one jail or in all.
+    pub fn past(&self, jail: &str, id: &Id, all_jails: bool) -> Past {
+        let (jail, id) = ((!all_jails).then(|| jail.to_owned()), id.clone());
+        self.ask(move |database, now| database.past(jail.as_deref(), id.text(), now)).unwrap_or_default()
+    }
+
+    fn write(&self, news: Vec<Write>) {
+        if news.is_empty() {
+            return;
+        }
+        if self.shared.waiting.load(Ordering::Relaxed) >= BOUND {
+            self.shared.refused.fetch_add(news.len(), Ordering::Relaxed);
+            let text = "too many records wait for the database: some are given up";
+            self.shared.log.error("database", text);
+            return;
+        }
+        self.send(Message::Write(news));
+    }
+
+    /// Asks and waits; `None` when there is no answer in time.
+    fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut Database, Timestamp) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (reply, answer) = bounded(1);
+        self.send(Message::Ask(Box::new(move |database, now| {
+            // Whoever asked may have given up.
+            let _ = reply.send(question(database, now));
+        })));
+        answer.recv_timeout(PATIENCE).ok()
+    }
+
+    fn send(&self, message: Message) {
+        self.shared.waiting.fetch_add(1, Ordering::Relaxed);
+        // The thread outlives every handle: it ends when the last of them is gone.
+        let _ = self.inbox.send(message);
+    }
+
+    fn settings(&self) -> MutexGuard<'_, Settings> {
+        lock(&self.shared.settings)
+    }
+}
+
+fn logs(jail: &Arc<str>, positions: IndexMap<Arc<Path>, Position>) -> Vec<Write> {
+    let log = |(path, position)| Write::Log { jail: Arc::clone(jail), path, position };
+    positions.into_iter().map(log).collect()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Whoever panicked while it held this left whole values behind.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The thread: takes everything that is in the inbox, then writes it in one go.
+fn run(messages: &Receiver<Message>, shared: &Shared) {
+    let mut database = Database::new();
+    let mut next_tick = std::time::Instant::now() + TICK;
+    loop {
+        match messages.recv_deadline(next_tick) {
+            Ok(message) => {
+                for message in std::iter::once(message).chain(messages.try_iter().take(AT_ONCE)) {
+                    shared.waiting.fetch_sub(1, Ordering::Relaxed);
+                    match message {
+                        Message::Write(news) => database.push(news),
+                        Message::Ask(question) => question(&mut database, now()),
+                    }
+                }
+                database.flush(now());
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                database.close(now());
+                shared.log.write_all(&database.lines());
+                return;
+            }
+        }
+        if std::time::Instant::now() >= next_tick {
+            database.tick(now());
+            next_tick = std::time::Instant::now() + TICK;
+        }
+        shared.log.write_all(&database.lines());
+        lock(&shared.settings).health = database.health();
+    }
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    Timestamp(since.map_or_else(|before| -before.duration().as_secs_f64(), |after| after.as_secs_f64()))
+}
