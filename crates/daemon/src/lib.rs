@@ -9,7 +9,6 @@ mod jailer;
 pub mod log;
 mod names;
 mod options;
-mod remembered;
 mod start;
 pub mod store;
 pub mod watch;

@@ -12,7 +12,7 @@ use portcullis_value::Value;
 use super::surroundings::{Surroundings, now};
 use crate::act::shell::{Shell, Status};
 use crate::names::Names;
-use crate::remembered::Store;
+use crate::store::Store;
 
 /// How long an `ignorecommand` may take; it holds up the lines of its jail.
 const COMMAND_PATIENCE: Duration = Duration::from_secs(10);

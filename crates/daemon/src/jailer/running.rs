@@ -19,7 +19,7 @@ use super::outside::JailOutside;
 use super::surroundings::{Surroundings, now};
 use super::{Answer, Envelope, Order};
 use crate::act::worker::{self, Carriage, Done, Worker};
-use crate::remembered::Position;
+use crate::store::Position;
 use crate::watch::{Batch, Follow};
 
 /// How often positions are written while lines come in.

@@ -10,7 +10,7 @@ use crate::act::worker::Shelter;
 use crate::log::Log;
 use crate::names::Names;
 use crate::options::Options;
-use crate::remembered::Store;
+use crate::store::Store;
 use crate::watch::{Means, Watch};
 
 /// Handles on what is shared; clones are the same.

@@ -401,13 +401,12 @@ impl Database {
     fn failed(&mut self, text: &str, now: Timestamp) {
         // A transaction that failed may have taken rows back.
         self.jails.clear();
-        let delay = match &self.trouble {
-            Some(trouble) => (trouble.delay * 2.0).clamp(RETRY.0, RETRY.1),
-            None => {
-                let waiting = self.queue.len();
-                self.say(Level::ERROR, format!("{text}; {waiting} record(s) wait to be written"));
-                RETRY.0
-            }
+        let delay = if let Some(trouble) = &self.trouble {
+            (trouble.delay * 2.0).clamp(RETRY.0, RETRY.1)
+        } else {
+            let waiting = self.queue.len();
+            self.say(Level::ERROR, format!("{text}; {waiting} record(s) wait to be written"));
+            RETRY.0
         };
         self.trouble = Some(Trouble { text: text.to_owned(), retry_at: Some(now.plus(delay)), delay });
     }

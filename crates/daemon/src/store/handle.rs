@@ -23,12 +23,15 @@ const AT_ONCE: usize = 10_000;
 /// So long an answer is waited for. The disk of a healthy machine answers within milliseconds.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// What is asked, and whom to answer.
+type Question = Box<dyn FnOnce(&mut Database, Timestamp) + Send>;
+
 /// What the thread is told.
 enum Message {
     /// News that belong together.
     Write(Vec<Write>),
     /// A question, to be answered after everything told before it.
-    Ask(Box<dyn FnOnce(&mut Database, Timestamp) + Send>),
+    Ask(Question),
 }
 
 /// A handle on the database; clones speak with the same.
@@ -90,7 +93,7 @@ impl Store {
 
     /// Writes what waits and closes the file.
     pub fn close(&self) {
-        self.ask(|database, now| database.close(now));
+        self.ask(Database::close);
         self.settings().file = None;
     }
 
@@ -128,6 +131,23 @@ impl Store {
         health.waiting += self.shared.waiting.load(Ordering::Relaxed);
         health.lost += self.shared.refused.load(Ordering::Relaxed) as u64;
         health
+    }
+
+    /// The same as values: `target`, `problem`, `waiting`, `lost`.
+    pub fn report(&self) -> Value {
+        let health = self.health();
+        let text = |text: Option<String>| text.map_or(Value::None, Value::from);
+        let number = |number: u64| Value::Int(i64::try_from(number).unwrap_or(i64::MAX));
+        let problem = health.trouble.or_else(|| {
+            (health.lost > 0).then(|| format!("{} records could not be written and are lost", health.lost))
+        });
+        let members = [
+            ("target", text(health.file)),
+            ("problem", text(problem)),
+            ("waiting", number(health.waiting as u64)),
+            ("lost", number(health.lost)),
+        ];
+        Value::Dict(members.into_iter().map(|(key, value)| (key.into(), value)).collect())
     }
 
     /// A jail begins.
