@@ -40,7 +40,7 @@ impl Surroundings {
         Ok(Surroundings {
             store: Store::start(log.clone())?,
             names: Names::start()?,
-            shelter: Arc::new(Shelter::default()),
+            shelter: Shelter::start()?,
             dry_run: options.dry_run,
             inotify,
             polling: Watch::start(Means::Polling, log.clone())?,

@@ -1,7 +1,7 @@
 //! What carries an action out: the user's commands in a shell, or the kernel directly.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_config::JailSettings;
@@ -9,43 +9,13 @@ use portcullis_jail::action::{Action, Facts, Script};
 use portcullis_jail::{Id, Level, LogLine, Ticket, Timestamp};
 
 use super::health::Enforcement;
-use crate::act::nft::{DefaultAction, Error, Firewall, Services, Wanted};
+use super::kernel::InKernel;
+use super::readback::Readback;
+use super::shelter::Shelter;
+use crate::act::nft::Wanted;
 use crate::act::runner::{Executor, Outcome, Runner};
 use crate::act::shell::{Exit, Shell};
 use crate::log::Log;
-
-/// What the threads of all actions share: the firewall's socket and the names of ports.
-#[derive(Default)]
-pub(crate) struct Shelter {
-    firewall: Mutex<Option<Firewall>>,
-    services: std::sync::OnceLock<Services>,
-}
-
-impl Shelter {
-    pub(super) fn services(&self) -> &Services {
-        self.services.get_or_init(Services::system)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Firewall>> {
-        self.firewall.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Does something with the firewall, which is opened when it is needed.
-    pub(super) fn with<T>(&self, work: impl FnOnce(&mut Firewall) -> Result<T, Error>) -> Result<T, Error> {
-        let mut slot = self.lock();
-        let mut firewall = match slot.take() {
-            Some(firewall) => firewall,
-            None => Firewall::open()?,
-        };
-        let result = work(&mut firewall);
-        // A socket that failed, or whose answers are out of step, is opened anew the next time.
-        if !matches!(&result, Err(Error::Socket(_) | Error::Lost | Error::TimedOut(_) | Error::Malformed(_)))
-        {
-            *slot = Some(firewall);
-        }
-        result
-    }
-}
 
 /// What decides about the carrier, besides the action itself.
 pub(crate) struct Carriage {
@@ -62,13 +32,13 @@ pub(crate) struct Carrier {
 
 enum By {
     Shell(Box<InShell>),
-    Kernel { action: Box<DefaultAction>, shelter: Arc<Shelter>, label: &'static str },
+    Kernel(InKernel),
 }
 
 struct InShell {
     runner: Runner,
     shell: Shell,
-    readback: Option<super::readback::Readback>,
+    readback: Option<Readback>,
     shelter: Arc<Shelter>,
 }
 
@@ -96,7 +66,7 @@ impl Carrier {
         jail: &str,
         action: Action,
         shelter: &Arc<Shelter>,
-        readback: Option<super::readback::Readback>,
+        readback: Option<Readback>,
         finding: Option<String>,
     ) -> Self {
         let name = action.name().to_owned();
@@ -109,15 +79,8 @@ impl Carrier {
         }
     }
 
-    pub(super) fn in_kernel(
-        name: &str,
-        action: DefaultAction,
-        shelter: &Arc<Shelter>,
-        label: &'static str,
-        finding: Option<String>,
-    ) -> Self {
-        let by = By::Kernel { action: Box::new(action), shelter: Arc::clone(shelter), label };
-        Carrier { name: name.to_owned(), finding, by }
+    pub(super) fn in_kernel(name: &str, kernel: InKernel) -> Self {
+        Carrier { name: name.to_owned(), finding: None, by: By::Kernel(kernel) }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -133,13 +96,13 @@ impl Carrier {
         match &self.by {
             By::Shell(shell) if shell.readback.is_some() => "shell, read back from the kernel".to_owned(),
             By::Shell(_) => "shell".to_owned(),
-            By::Kernel { label, .. } => (*label).to_owned(),
+            By::Kernel(kernel) => kernel.label.to_owned(),
         }
     }
 
     /// Whether many bans cost little more than one.
     pub(super) fn takes_many(&self) -> bool {
-        matches!(self.by, By::Kernel { .. })
+        matches!(self.by, By::Kernel(_))
     }
 
     pub(super) fn start(&mut self, facts: &dyn Facts, log: &Log) {
@@ -149,8 +112,8 @@ impl Carrier {
                 // Failures are logged by the runner; bans try again.
                 let _ = runner.start(&mut Hands { shell, log }, facts);
             }
-            By::Kernel { action, shelter, .. } => {
-                if let Err(error) = shelter.with(|firewall| action.start(firewall)) {
+            By::Kernel(kernel) => {
+                if let Err(error) = kernel.start() {
                     let text =
                         format!("Failed to start jail '{}' action '{}': {error}", facts.jail(), self.name);
                     log.error("actions", text);
@@ -177,10 +140,10 @@ impl Carrier {
                 }
                 states
             }
-            By::Kernel { action, shelter, .. } => {
+            By::Kernel(kernel) => {
                 let now = facts.now();
                 let wanted: Vec<Wanted> = tickets.iter().map(|ticket| wanted(ticket, facts, now)).collect();
-                match shelter.with(|firewall| action.ban(firewall, &wanted)) {
+                match kernel.ban(&wanted) {
                     Ok(failed) => {
                         self.finding = None;
                         let mut states: States =
@@ -208,9 +171,9 @@ impl Carrier {
                     let _ = runner.unban(ticket, &mut Hands { shell, log }, facts);
                 }
             }
-            By::Kernel { action, shelter, .. } => {
+            By::Kernel(kernel) => {
                 let ids: Vec<Id> = tickets.iter().map(|ticket| ticket.id.clone()).collect();
-                if let Err(error) = shelter.with(|firewall| action.unban(firewall, &ids)) {
+                if let Err(error) = kernel.unban(&ids) {
                     let text =
                         format!("Failed to unban in jail '{}' action '{}': {error}", facts.jail(), self.name);
                     log.error("actions", text);
@@ -226,7 +189,7 @@ impl Carrier {
                 let _ = runner.prolong(ticket, &mut Hands { shell, log }, facts);
             }
             // A ban with another time is the same ban with another time-out in the kernel.
-            By::Kernel { .. } => drop(self.ban(std::slice::from_ref(ticket), true, facts, log)),
+            By::Kernel(_) => drop(self.ban(std::slice::from_ref(ticket), true, facts, log)),
         }
     }
 
@@ -241,10 +204,59 @@ impl Carrier {
                 Some(States::from([(ticket.id.clone(), state)]))
             }
             // Banning again costs a few microseconds, and reads back.
-            By::Kernel { .. } => {
+            By::Kernel(_) => {
                 let states = self.ban(std::slice::from_ref(ticket), true, facts, log);
                 let lost = states.values().any(|state| *state != Enforcement::Enforced);
                 lost.then_some(states)
+            }
+        }
+    }
+
+    /// Compares the kernel with all bans that should be in force, and puts back what is missing. Answers one line about
+    /// what was wrong, and what has become of the bans that were missing.
+    pub(super) fn verify(
+        &mut self,
+        tickets: &[Arc<Ticket>],
+        facts: &dyn Facts,
+        log: &Log,
+    ) -> Option<(String, States)> {
+        match &mut self.by {
+            By::Shell(shell) => {
+                let readback = shell.readback.as_ref()?;
+                let ids: Vec<Id> = tickets.iter().map(|ticket| ticket.id.clone()).collect();
+                let missing = readback.missing(&ids, &shell.shelter).ok()?;
+                let (_, why) = missing.first()?;
+                let said =
+                    format!("{} of {} ban(s) were gone from the firewall: {why}", missing.len(), ids.len());
+                let lost: HashSet<&Id> = missing.iter().map(|(id, _)| id).collect();
+                let mut states = States::new();
+                for ticket in tickets.iter().filter(|ticket| lost.contains(&ticket.id)) {
+                    states.insert(ticket.id.clone(), shell.ban(ticket, true, facts, log));
+                }
+                Some((said, states))
+            }
+            By::Kernel(kernel) => {
+                let now = facts.now();
+                let wanted: Vec<Wanted> = tickets.iter().map(|ticket| wanted(ticket, facts, now)).collect();
+                let (difference, failed) = match kernel.repair(&wanted) {
+                    Ok(both) => both,
+                    Err(error) => {
+                        self.finding = Some(error.to_string());
+                        return None;
+                    }
+                };
+                self.finding = None;
+                if difference.structure.is_empty() && difference.missing.is_empty() {
+                    return None;
+                }
+                let mut states: States =
+                    difference.missing.iter().map(|id| (id.clone(), Enforcement::Enforced)).collect();
+                states.extend(failed.into_iter().map(|(id, e)| (id, Enforcement::Failed(e.to_string()))));
+                let mut what = difference.structure;
+                if !difference.missing.is_empty() {
+                    what.push(format!("{} ban(s)", difference.missing.len()));
+                }
+                Some((format!("gone from the firewall: {}", what.join(", ")), states))
             }
         }
     }
@@ -262,8 +274,8 @@ impl Carrier {
                     let _ = runner.unban(ticket, &mut Hands { shell, log }, facts);
                 }
             }
-            By::Kernel { action, shelter, .. } => {
-                if let Err(error) = shelter.with(|firewall| action.flush(firewall)) {
+            By::Kernel(kernel) => {
+                if let Err(error) = kernel.flush() {
                     self.finding = Some(error.to_string());
                     log.error("actions", format!("Failed to flush bans in jail '{}': {error}", facts.jail()));
                 }
@@ -277,8 +289,8 @@ impl Carrier {
                 let InShell { runner, shell, .. } = &mut **shell;
                 let _ = runner.stop(&mut Hands { shell, log }, facts);
             }
-            By::Kernel { action, shelter, .. } => {
-                if let Err(error) = shelter.with(|firewall| action.stop(firewall)) {
+            By::Kernel(kernel) => {
+                if let Err(error) = kernel.stop() {
                     let text =
                         format!("Failed to stop jail '{}' action '{}': {error}", facts.jail(), self.name);
                     log.error("actions", text);
@@ -304,18 +316,6 @@ impl Carrier {
     }
 }
 
-impl Carrier {
-    pub(super) fn choose(
-        jail: &str,
-        action: Action,
-        carriage: &Carriage,
-        _facts: &dyn Facts,
-        _log: &Log,
-    ) -> Self {
-        Carrier::in_shell(jail, action, &carriage.shelter, None, None)
-    }
-}
-
 impl InShell {
     fn ban(&mut self, ticket: &Arc<Ticket>, again: bool, facts: &dyn Facts, log: &Log) -> Enforcement {
         let mut hands = Hands { shell: &mut self.shell, log };
@@ -327,16 +327,23 @@ impl InShell {
         match (outcome, &self.readback) {
             (Outcome::Failed(why), _) => Enforcement::Failed(why),
             (Outcome::Done, None) => Enforcement::Unverified,
-            (Outcome::Done, Some(readback)) => match readback.holds(&ticket.id, &self.shelter) {
-                Ok(()) => Enforcement::Enforced,
-                Err(why) => Enforcement::Failed(why),
-            },
+            (Outcome::Done, Some(readback)) => {
+                match readback.missing(std::slice::from_ref(&ticket.id), &self.shelter) {
+                    Ok(missing) => match missing.into_iter().next() {
+                        None => Enforcement::Enforced,
+                        Some((_, why)) => Enforcement::Failed(format!("the command succeeded, but {why}")),
+                    },
+                    Err(why) => Enforcement::Failed(why),
+                }
+            }
         }
     }
 
     fn holds(&mut self, ticket: &Arc<Ticket>, facts: &dyn Facts, log: &Log) -> bool {
         match &self.readback {
-            Some(readback) => readback.holds(&ticket.id, &self.shelter).is_ok(),
+            Some(readback) => readback
+                .missing(std::slice::from_ref(&ticket.id), &self.shelter)
+                .is_ok_and(|lost| lost.is_empty()),
             // The runner's own check, which repairs what is broken and bans anew.
             None => {
                 log.say(Level::DEBUG, "actions", format!("check of {}", ticket.id));

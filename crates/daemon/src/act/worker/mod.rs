@@ -4,8 +4,12 @@
 //! Actions never wait for each other: a mail that takes a minute is sent beside the firewall's work, not before it.
 
 mod carrier;
+mod choose;
 mod health;
+mod kernel;
 mod readback;
+mod shelter;
+mod warden;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,9 +22,11 @@ use portcullis_jail::{Id, Level, LogLine, Ticket};
 
 use crate::log::Log;
 
-pub(crate) use carrier::{Carriage, Carrier, Shelter};
-use health::Tally;
-pub(crate) use health::{Enforcement, Health};
+pub(crate) use carrier::Carriage;
+use carrier::Carrier;
+pub(crate) use health::Health;
+use health::{Enforcement, Tally};
+pub(crate) use shelter::Shelter;
 
 /// After the first failure a ban is tried again after this time, then after twice that, and so on.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
@@ -44,6 +50,8 @@ pub(crate) enum Order {
     Flush(Done),
     /// A banned address showed up again: does the ban hold?
     Check(Arc<Ticket>),
+    /// Compare the firewall with what should be in force.
+    Verify,
     /// The properties are these now.
     Change(Box<Action>),
     /// The configuration was read again.
@@ -56,6 +64,14 @@ pub(crate) enum Order {
 pub(crate) struct Worker {
     orders: Sender<Order>,
     health: Arc<Mutex<Health>>,
+    shelter: Arc<Shelter>,
+    number: u64,
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.shelter.roll.strike(self.number);
+    }
 }
 
 impl Worker {
@@ -73,6 +89,8 @@ impl Worker {
         let thread: String = format!("f2b/a.{jail}").chars().take(15).collect();
         let jail = jail.to_owned();
         let shared = Arc::clone(&health);
+        let shelter = Arc::clone(&carriage.shelter);
+        let number = shelter.roll.enrol(orders.clone());
         std::thread::Builder::new().name(thread).spawn(move || {
             let carrier = Carrier::choose(&jail, action, &carriage, &*facts, &log);
             let mut working = Working {
@@ -88,7 +106,7 @@ impl Worker {
             working.tell_health();
             working.run(&inbox);
         })?;
-        Ok(Worker { orders, health })
+        Ok(Worker { orders, health, shelter, number })
     }
 
     /// Gives an order; it is carried out after those before it.
@@ -164,6 +182,7 @@ impl Working {
             }
             Order::Flush(_done) => self.lift_all(),
             Order::Check(ticket) => self.check(&ticket),
+            Order::Verify => self.verify(),
             Order::Change(action) => {
                 self.carrier.change(*action);
             }
@@ -320,6 +339,21 @@ impl Working {
             self.log.write(&LogLine::new(Level::NOTICE, "actions", text));
             self.keep(&[held], lost);
         }
+    }
+
+    /// Others may have changed the firewall: all bans that should be in force are looked for.
+    fn verify(&mut self) {
+        let standing = self.bans.values().filter(|held| !matches!(held.state, Enforcement::Failed(_)));
+        let tickets: Vec<Arc<Ticket>> = standing.map(|held| Arc::clone(&held.ticket)).collect();
+        let Some((said, states)) = self.carrier.verify(&tickets, &*self.facts, &self.log) else { return };
+        let failed = states.values().filter(|state| matches!(state, Enforcement::Failed(_))).count();
+        let outcome =
+            if failed == 0 { "all are back".to_owned() } else { format!("{failed} could not be put back") };
+        let text = format!("[{}] action '{}': {said}; {outcome}", self.jail, self.carrier.name());
+        self.log.warning("actions", text);
+        let lost: Vec<Arc<Ticket>> =
+            tickets.into_iter().filter(|ticket| states.contains_key(&ticket.id)).collect();
+        self.keep(&lost, states);
     }
 
     fn lift_all(&mut self) {

@@ -1,0 +1,131 @@
+//! Bans that we put into the kernel ourselves: in our own table, or in that of a stock nftables action.
+
+use std::sync::Arc;
+
+use portcullis_jail::{Family, Id};
+
+use super::shelter::Shelter;
+use crate::act::nft::{DefaultAction, Difference, Error, Firewall, Stock, Wanted};
+
+/// What rules and sets are kept.
+pub(super) enum Rules {
+    /// Our own table.
+    Own(Box<DefaultAction>),
+    /// The table of a stock action, one part for each family.
+    Stock(Vec<Stock>),
+}
+
+/// Rules and the socket through which they are kept.
+pub(super) struct InKernel {
+    pub(super) rules: Rules,
+    pub(super) shelter: Arc<Shelter>,
+    /// What carries it out, for people.
+    pub(super) label: &'static str,
+}
+
+impl InKernel {
+    pub(super) fn start(&mut self) -> Result<(), Error> {
+        match &mut self.rules {
+            Rules::Own(action) => self.shelter.with(|firewall| action.start(firewall)),
+            // Stock actions start with the first ban of a family: they have values that differ between families.
+            Rules::Stock(_) => Ok(()),
+        }
+    }
+
+    /// Puts bans in force and reads them back; answers those that are not, with the reason.
+    pub(super) fn ban(&mut self, wanted: &[Wanted]) -> Result<Vec<(Id, Error)>, Error> {
+        match &mut self.rules {
+            Rules::Own(action) => self.shelter.with(|firewall| action.ban(firewall, wanted)),
+            Rules::Stock(parts) => {
+                let nobodys = wanted.iter().filter(|(id, _)| part_of(parts, id).is_none());
+                let mut failed: Vec<(Id, Error)> =
+                    nobodys.map(|(id, _)| (id.clone(), Error::NotAnAddress(id.text().to_owned()))).collect();
+                for part in parts {
+                    let mine: Vec<Wanted> =
+                        wanted.iter().filter(|(id, _)| id.family() == Some(part.family())).cloned().collect();
+                    if !mine.is_empty() {
+                        failed.extend(self.shelter.with(|firewall| part.ban(firewall, &mine))?);
+                    }
+                }
+                Ok(failed)
+            }
+        }
+    }
+
+    /// Compares the kernel with what should be in force, and puts back what is missing. Answers what was wrong, and
+    /// what could not be mended.
+    pub(super) fn repair(&mut self, wanted: &[Wanted]) -> Result<(Difference, Vec<(Id, Error)>), Error> {
+        match &mut self.rules {
+            Rules::Own(action) => self.shelter.with(|firewall| action.repair(firewall, wanted)),
+            Rules::Stock(parts) => {
+                let mut all = (Difference::default(), Vec::new());
+                for part in parts {
+                    let mine: Vec<Wanted> =
+                        wanted.iter().filter(|(id, _)| id.family() == Some(part.family())).cloned().collect();
+                    // Without bans there need be no table: stock actions start with the first.
+                    if mine.is_empty() {
+                        continue;
+                    }
+                    let (difference, failed) = self.shelter.with(|firewall| part.repair(firewall, &mine))?;
+                    all.0.structure.extend(difference.structure);
+                    all.0.missing.extend(difference.missing);
+                    all.1.extend(failed);
+                }
+                Ok(all)
+            }
+        }
+    }
+
+    pub(super) fn unban(&mut self, ids: &[Id]) -> Result<(), Error> {
+        match &mut self.rules {
+            Rules::Own(action) => self.shelter.with(|firewall| action.unban(firewall, ids)).map(drop),
+            Rules::Stock(parts) => {
+                for part in parts {
+                    let mine: Vec<Id> =
+                        ids.iter().filter(|id| id.family() == Some(part.family())).cloned().collect();
+                    if !mine.is_empty() {
+                        self.shelter.with(|firewall| part.unban(firewall, &mine))?;
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn flush(&mut self) -> Result<(), Error> {
+        match &mut self.rules {
+            Rules::Own(action) => self.shelter.with(|firewall| action.flush(firewall)),
+            Rules::Stock(parts) => self.shelter.with(|firewall| each_present(parts, firewall, Stock::flush)),
+        }
+    }
+
+    pub(super) fn stop(&mut self) -> Result<(), Error> {
+        match &mut self.rules {
+            Rules::Own(action) => self.shelter.with(|firewall| action.stop(firewall)),
+            Rules::Stock(parts) => self.shelter.with(|firewall| each_present(parts, firewall, Stock::stop)),
+        }
+    }
+}
+
+fn part_of<'p>(parts: &'p [Stock], id: &Id) -> Option<&'p Stock> {
+    let family: Option<Family> = id.family();
+    parts.iter().find(|part| Some(part.family()) == family)
+}
+
+/// Does something with each family's part that the kernel has; one that was never started is passed over.
+fn each_present(
+    parts: &mut [Stock],
+    firewall: &mut Firewall,
+    work: fn(&mut Stock, &mut Firewall) -> Result<(), Error>,
+) -> Result<(), Error> {
+    for part in parts {
+        if !part.check(firewall)? {
+            continue;
+        }
+        match work(part, firewall) {
+            Err(error) if error.is_missing() => {}
+            other => other?,
+        }
+    }
+    Ok(())
+}

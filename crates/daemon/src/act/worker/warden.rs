@@ -1,0 +1,72 @@
+//! Whoever changes the firewall behind our back is noticed: the kernel tells of changes to nf_tables, and twice a minute
+//! everything is compared anyway.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
+
+use super::{Order, Shelter};
+use crate::act::nft::Events;
+
+/// How often all is compared though nobody told of a change: the old iptables and ipset tell nothing.
+const ROUND: Duration = Duration::from_secs(30);
+/// After a change one waits this long, since changes come in numbers.
+const SETTLE: Duration = Duration::from_millis(100);
+/// Between two comparisons at least this much time passes, whatever is changed.
+const PAUSE: Duration = Duration::from_millis(700);
+
+/// Who is told to look after its bans.
+#[derive(Clone, Default)]
+pub(super) struct Roll {
+    workers: Arc<Mutex<HashMap<u64, Sender<Order>>>>,
+    next: Arc<AtomicU64>,
+}
+
+impl Roll {
+    pub(super) fn enrol(&self, orders: Sender<Order>) -> u64 {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner).insert(number, orders);
+        number
+    }
+
+    pub(super) fn strike(&self, number: u64) {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+    }
+
+    fn call(&self) {
+        let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        // Who is busy looks after its bans when the round comes again: new bans go first.
+        for orders in workers.values().filter(|orders| orders.is_empty()) {
+            let _ = orders.send(Order::Verify);
+        }
+    }
+}
+
+/// Starts the thread that listens. It ends with the process.
+pub(super) fn start(shelter: Arc<Shelter>, roll: Roll) -> std::io::Result<()> {
+    std::thread::Builder::new().name("f2b/warden".into()).stack_size(256 * 1024).spawn(move || {
+        let mut listening: Option<(u32, Events)> = None;
+        loop {
+            // Our own socket may have been opened anew; what it does is no foreign change.
+            let port = shelter.port();
+            if listening.as_ref().map(|(port, _)| *port) != port {
+                listening = port.and_then(|port| Some((port, Events::subscribe(&[port]).ok()?)));
+            }
+            match listening.as_mut().map(|(_, events)| events.changed(ROUND)) {
+                Some(Ok(Some(_))) => std::thread::sleep(SETTLE),
+                Some(Ok(None)) => {}
+                // Without the kernel's word, by the clock alone.
+                Some(Err(_)) | None => {
+                    listening = None;
+                    std::thread::sleep(ROUND);
+                }
+            }
+            roll.call();
+            std::thread::sleep(PAUSE);
+        }
+    })?;
+    Ok(())
+}
