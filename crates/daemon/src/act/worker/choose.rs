@@ -9,9 +9,8 @@ use portcullis_jail::action::{Action, Facts, Info, Operation};
 use super::carrier::Carrier;
 use super::kernel::{InKernel, Rules};
 use super::readback::Readback;
-use super::shelter::{Tool, tool};
 use super::{Carriage, Shelter};
-use crate::act::nft::{self, DefaultAction, Parameters, Stock};
+use crate::act::nft::{self, DefaultAction, Parameters, Stock, Tool};
 use crate::act::preflight::{self, Kind, Known};
 use crate::log::Log;
 
@@ -31,18 +30,19 @@ impl Carrier {
         let stock = stock(&action, shelter, facts);
         if carriage.settings.nativeactions
             && let Some(parts) = &stock
-            && parts.iter().all(|part| matches!(tool(part.program()), Tool::NfTables | Tool::Missing))
+            && parts.iter().all(|part| is_genuine_or_missing(part.program()))
         {
             let rules = Rules::Stock(stock.unwrap_or_default());
             let kernel = InKernel { rules, shelter: Arc::clone(shelter), label: "nftables, natively" };
             return Carrier::in_kernel(&name, kernel);
         }
         let missing = preflight::check(jail, &action, &preflight::Path::own());
-        let known = FAMILIES.iter().find_map(|family| preflight::recognise(&action, *family));
+        let recognise = |family: Family| Some((family, preflight::recognise(&action, family)?));
+        let known: Vec<(Family, Known)> = FAMILIES.into_iter().filter_map(recognise).collect();
         let worst = missing.iter().min_by_key(|missing| (!missing.for_bans, missing.program.len()));
         if let Some(first) = worst {
             if carriage.settings.fallback
-                && let Some(own) = known.as_ref().and_then(|known| in_its_place(jail, known, shelter))
+                && let Some(own) = known.first().and_then(|(_, known)| in_its_place(jail, known, shelter))
             {
                 let text = format!(
                     "{first}. Until then nftables does its work natively (fallback = false in portcullis.conf turns this off)"
@@ -58,8 +58,18 @@ impl Carrier {
             }
         }
         let finding = missing.first().map(ToString::to_string);
-        let readback = Readback::of(stock, known);
+        let readback = Readback::of(&known);
         Carrier::in_shell(jail, action, shelter, readback, finding)
+    }
+}
+
+/// Only what the genuine `nft` would do is done in its place. A script of this name does what only it knows.
+fn is_genuine_or_missing(program: &str) -> bool {
+    let path = std::env::var_os("PATH");
+    match nft::resolve(program, path.as_deref()) {
+        Tool::Missing => true,
+        Tool::Genuine(_, name) => name == "nft",
+        Tool::Foreign(_) => false,
     }
 }
 

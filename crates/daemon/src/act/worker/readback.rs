@@ -1,56 +1,54 @@
-//! Whether a ban that a shell command made is really in the kernel. A command that exits with 0 proves nothing.
+//! Whether bans that shell commands made are really in the kernel. A command that exits with 0 proves nothing.
 
-use portcullis_jail::Id;
+use portcullis_jail::{Family, Id};
 
 use super::shelter::Shelter;
-use crate::act::nft::{Stock, Wanted};
+use crate::act::nft;
 use crate::act::preflight::Known;
 
-/// How bans of an action are found in the kernel.
-pub(super) enum Readback {
-    /// In the sets of a stock nftables action, by family.
-    Sets(Vec<Stock>),
+/// Where the bans of an action are found in the kernel, by family.
+pub(super) struct Readback {
+    families: Vec<(Family, nft::Readback)>,
 }
 
 impl Readback {
-    pub(super) fn of(stock: Option<Vec<Stock>>, _known: Option<Known>) -> Option<Self> {
-        stock.map(Readback::Sets)
+    /// For an action of a kind that we know; `None` when nothing of it can be read back.
+    pub(super) fn of(known: &[(Family, Known)]) -> Option<Self> {
+        let path = std::env::var_os("PATH");
+        let place = |(family, known): &(Family, Known)| {
+            Some((*family, nft::Readback::of(known, *family, path.as_deref())?))
+        };
+        let families: Vec<_> = known.iter().filter_map(place).collect();
+        (!families.is_empty()).then_some(Readback { families })
     }
 
-    /// Which of these bans are not in force, and why the first is not.
+    /// Which of these bans are not in force, and why.
     ///
     /// # Errors
     /// Why nothing can be said: then none counts as enforced.
     pub(super) fn missing(&self, ids: &[Id], shelter: &Shelter) -> Result<Vec<(Id, String)>, String> {
-        match self {
-            Readback::Sets(parts) => {
-                let mut missing = Vec::new();
-                for id in ids.iter().filter(|id| !parts.iter().any(|part| Some(part.family()) == id.family()))
-                {
-                    missing.push((id.clone(), format!("'{id}' is no address")));
+        let of_none =
+            ids.iter().filter(|id| !self.families.iter().any(|(family, _)| Some(*family) == id.family()));
+        let mut missing: Vec<(Id, String)> = of_none
+            .map(|id| (id.clone(), "it is no address of a family that the action knows".into()))
+            .collect();
+        for (family, place) in &self.families {
+            let mine: Vec<Id> = ids.iter().filter(|id| id.family() == Some(*family)).cloned().collect();
+            if mine.is_empty() {
+                continue;
+            }
+            let difference = shelter.with(|firewall| place.verify(firewall, &mine));
+            let difference = difference.map_err(|error| error.to_string())?;
+            match difference.structure.first() {
+                Some(lost) => {
+                    missing.extend(mine.into_iter().map(|id| (id, format!("the kernel has no {lost}"))))
                 }
-                for part in parts {
-                    let mine: Vec<Wanted> = ids
-                        .iter()
-                        .filter(|id| id.family() == Some(part.family()))
-                        .map(|id| (id.clone(), None))
-                        .collect();
-                    if mine.is_empty() {
-                        continue;
-                    }
-                    let difference = shelter.with(|firewall| part.verify(firewall, &mine));
-                    let difference = difference.map_err(|error| error.to_string())?;
-                    if let Some(lost) = difference.structure.first() {
-                        missing.extend(
-                            mine.into_iter().map(|(id, _)| (id, format!("the kernel has no {lost}"))),
-                        );
-                    } else {
-                        let lost = difference.missing.into_iter();
-                        missing.extend(lost.map(|id| (id, "it is not in the kernel's set".to_owned())));
-                    }
+                None => {
+                    let lost = difference.missing.into_iter();
+                    missing.extend(lost.map(|id| (id, "the kernel does not have it".to_owned())));
                 }
-                Ok(missing)
             }
         }
+        Ok(missing)
     }
 }
