@@ -214,6 +214,9 @@ fn properties_and_their_names_are_told_as_fail2ban_tells_them() {
     assert_eq!(action.property("actionprolong"), None);
     action.set("bantime", "5".into());
     assert_eq!(action.property("bantime"), None);
+    action.set("timeout", "2m".into());
+    assert_eq!(action.property("timeout"), Some(Value::Int(120)));
+    assert_eq!(action.timeout(), std::time::Duration::from_secs(120));
     action.set("banEpoch", "5".into());
     assert_eq!(action.property("banEpoch"), Some(Value::Int(0)));
 }

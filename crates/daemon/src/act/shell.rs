@@ -4,6 +4,7 @@
 //! (Fail2ban's commands run with umask 0077: the daemon sets that once at its start). What it writes is read while it runs,
 //! and only so much of it is kept. Nothing is locked: any number of scripts may run at a time.
 
+use std::ffi::OsString;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -88,6 +89,7 @@ pub struct Shell {
     /// Children that outlived SIGKILL; they are collected when they are gone.
     stuck: Vec<Child>,
     lingering: Arc<AtomicUsize>,
+    environment: Vec<(OsString, OsString)>,
 }
 
 impl Default for Shell {
@@ -101,7 +103,12 @@ impl Shell {
     pub fn new() -> Self {
         // Fail2ban shows an address in its memory; ours looks like one, and tells processes apart.
         let first = 0x7f00_0000_0000 | u64::from(std::process::id() & 0xf_ffff) << 16;
-        Shell { next: first, stuck: Vec::new(), lingering: Arc::default() }
+        Shell { next: first, stuck: Vec::new(), lingering: Arc::default(), environment: Vec::new() }
+    }
+
+    /// Sets a variable of the scripts' environment, besides those of this process.
+    pub fn set_environment(&mut self, name: impl Into<OsString>, value: impl Into<OsString>) {
+        self.environment.push((name.into(), value.into()));
     }
 
     /// Runs a script to its end, but not longer than `timeout` (then SIGTERM, 0.2 s, SIGKILL to its process group).
@@ -109,7 +116,7 @@ impl Shell {
         self.stuck.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
         self.next += 0x10;
         let id = format!("{:x}", self.next);
-        let mut child = match spawn(script) {
+        let mut child = match self.spawn(script) {
             Ok(child) => child,
             Err(error) => return not_started(script, &error),
         };
@@ -130,18 +137,19 @@ impl Shell {
         exit.lines = lines(&id, script, &exit, [out.lost, err.lost], timeout, pid);
         exit
     }
-}
 
-fn spawn(script: &Script) -> io::Result<Child> {
-    Command::new("/bin/sh")
-        .arg("-c")
-        .arg(&script.text)
-        .args(script.arguments())
-        .process_group(0)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
+    fn spawn(&self, script: &Script) -> io::Result<Child> {
+        Command::new("/bin/sh")
+            .arg("-c")
+            .arg(&script.text)
+            .args(script.arguments())
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+    }
 }
 
 fn not_started(script: &Script, error: &io::Error) -> Exit {

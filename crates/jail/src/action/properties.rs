@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use indexmap::IndexMap;
-use portcullis_value::Value;
+use portcullis_value::{Value, seconds};
 
 use super::expand::{TagError, expand};
 use super::info::Info;
@@ -113,12 +113,13 @@ impl Action {
     }
 
     /// Sets a property (`set J action A PROP V`, or one pair of the configuration's list); it counts from the next command
-    /// on. `bantime` is dropped (it would hide the tag), `banEpoch` cannot be set; a timeout must come as seconds.
+    /// on. `bantime` is dropped (it would hide the tag), `banEpoch` cannot be set; a timeout may have units (`2m`).
     pub fn set(&mut self, property: &str, value: Value) {
         if matches!(property, "bantime" | "banEpoch") {
             return;
         }
-        self.properties.insert(property.to_owned(), value);
+        let seconds = if property == "timeout" { seconds(&value).ok() } else { None };
+        self.properties.insert(property.to_owned(), seconds.map_or(value, Value::from));
         self.expanded.borrow_mut().clear();
     }
 
@@ -172,7 +173,6 @@ impl Action {
         let seconds = match self.properties.get("timeout") {
             Some(Value::Int(seconds)) => *seconds as f64,
             Some(Value::Float(seconds)) => *seconds,
-            Some(Value::Str(text)) => text.trim().parse().unwrap_or(60.0),
             _ => 60.0,
         };
         Duration::try_from_secs_f64(seconds).unwrap_or(Duration::ZERO)

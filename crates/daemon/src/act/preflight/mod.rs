@@ -9,5 +9,5 @@ mod syntax;
 
 pub use known::{Kind, Known, Table, recognise};
 pub use parse::{Unreadable, parse};
-pub use programs::{Missing, Path, check};
+pub use programs::{Missing, Path, check, unreadable};
 pub use syntax::{Command, Part, Word};

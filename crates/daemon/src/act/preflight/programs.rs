@@ -162,8 +162,13 @@ pub fn check(jail: &str, action: &Action, path: &Path) -> Vec<Missing> {
         .collect()
 }
 
+/// How many scripts of an action are beyond us; nothing is said of their programs.
+pub fn unreadable(action: &Action) -> usize {
+    scripts(action).iter().filter(|(_, script)| parse(script).is_err()).count()
+}
+
 /// The scripts of an action for two sample offenders.
-pub(super) fn scripts(action: &Action) -> Vec<(Operation, String)> {
+fn scripts(action: &Action) -> Vec<(Operation, String)> {
     const ALL: [Operation; 8] = [
         Operation::Start,
         Operation::Ban,
