@@ -1,6 +1,30 @@
-//! The portcullis program.
+//! The portcullis program. It answers to Fail2ban's names, too: as a link, or by its first word.
+
+mod client;
 mod status;
-fn main() {
-    let _ = status::NOT_RUNNING;
-    let _ = status::show;
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+use client::Name;
+
+fn main() -> ExitCode {
+    let mut words: Vec<OsString> = std::env::args_os().collect();
+    let program = words.first().map(Path::new).and_then(Path::file_name).map(std::ffi::OsStr::to_os_string);
+    words.drain(..words.len().min(1));
+    match program.as_ref().and_then(|name| name.to_str()) {
+        Some("fail2ban-client") => return client::run(Name::Client, words),
+        Some("fail2ban-server") => return client::run(Name::Server, words),
+        _ => {}
+    }
+    match words.first().and_then(|word| word.to_str()) {
+        Some("client") => client::run(Name::OurClient, words.split_off(1)),
+        Some("server") => client::run(Name::OurServer, words.split_off(1)),
+        Some("status") => client::report(words.split_off(1)),
+        _ => {
+            eprintln!("Usage: portcullis client|server|status [OPTIONS] [COMMAND]");
+            ExitCode::from(2)
+        }
+    }
 }

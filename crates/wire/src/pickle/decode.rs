@@ -8,6 +8,8 @@ use std::collections::HashMap;
 use portcullis_value::{Exception, Value};
 
 use super::Error;
+// The opcodes are the vocabulary of this file.
+#[allow(clippy::wildcard_imports)]
 use super::opcode::*;
 
 /// What a pickle may cost.

@@ -7,6 +7,8 @@ use std::collections::HashMap;
 
 use portcullis_value::{Exception, Value};
 
+// The opcodes are the vocabulary of this file.
+#[allow(clippy::wildcard_imports)]
 use super::opcode::*;
 
 /// A frame is closed once it has reached this size, and longer texts stand outside of frames.
