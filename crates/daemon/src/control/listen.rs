@@ -57,13 +57,10 @@ impl Control {
                 while shared.clients.load(Ordering::Acquire) >= CLIENTS {
                     std::thread::sleep(Duration::from_millis(5));
                 }
-                let stream = match listener.accept() {
-                    Ok((stream, _)) => stream,
-                    Err(_) => {
-                        // Out of descriptors or memory: others will give some back.
-                        std::thread::sleep(Duration::from_millis(50));
-                        continue;
-                    }
+                let Ok((stream, _)) = listener.accept() else {
+                    // Out of descriptors or memory: others will give some back.
+                    std::thread::sleep(Duration::from_millis(50));
+                    continue;
                 };
                 shared.clients.fetch_add(1, Ordering::AcqRel);
                 let client = Client { stream, server: Arc::clone(&server), shared: Arc::clone(&shared) };

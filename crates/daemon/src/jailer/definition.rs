@@ -230,9 +230,9 @@ impl Definition {
             }
         }
         if ignores {
-            self.ignore_commands.push(kept)
+            self.ignore_commands.push(kept);
         } else {
-            self.filter_commands.push(kept)
+            self.filter_commands.push(kept);
         }
         Ok(())
     }

@@ -82,7 +82,7 @@ impl Jailer {
         let name = Arc::clone(definition.name());
         let backend = definition.backend.as_str().into();
         let means = definition.means;
-        let running = Running::new(definition, surroundings, lines)?;
+        let running = Running::new(definition, surroundings, lines);
         let thread: String = format!("f2b/f.{name}").chars().take(15).collect();
         std::thread::Builder::new().name(thread).spawn(move || running.run(&inbox, &read))?;
         Ok(Jailer { name, backend, means, orders })

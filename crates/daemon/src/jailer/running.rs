@@ -48,15 +48,11 @@ pub(super) struct Running {
 }
 
 impl Running {
-    pub(super) fn new(
-        mut definition: Definition,
-        surroundings: Surroundings,
-        lines: Sender<Batch>,
-    ) -> std::io::Result<Self> {
+    pub(super) fn new(mut definition: Definition, surroundings: Surroundings, lines: Sender<Batch>) -> Self {
         definition.jail.dry_run = surroundings.dry_run;
         let facts = super::outside::SharedFacts::new(Arc::clone(definition.name()), &surroundings);
         let outside = JailOutside::new(Arc::clone(definition.name()), &surroundings);
-        Ok(Running {
+        Running {
             definition,
             started: false,
             workers: IndexMap::new(),
@@ -69,7 +65,7 @@ impl Running {
             bad_encoding: 0,
             facts,
             surroundings,
-        })
+        }
     }
 
     pub(super) fn run(mut self, orders: &Receiver<Envelope>, lines: &Receiver<Batch>) {

@@ -340,17 +340,14 @@ impl InShell {
     }
 
     fn holds(&mut self, ticket: &Arc<Ticket>, facts: &dyn Facts, log: &Log) -> bool {
-        match &self.readback {
-            Some(readback) => readback
-                .missing(std::slice::from_ref(&ticket.id), &self.shelter)
-                .is_ok_and(|lost| lost.is_empty()),
-            // The runner's own check, which repairs what is broken and bans anew.
-            None => {
-                log.say(Level::DEBUG, "actions", format!("check of {}", ticket.id));
-                let _ = self.runner.check(&mut Hands { shell: &mut self.shell, log }, facts);
-                true
-            }
+        if let Some(readback) = &self.readback {
+            let missing = readback.missing(std::slice::from_ref(&ticket.id), &self.shelter);
+            return missing.is_ok_and(|missing| missing.is_empty());
         }
+        // The runner's own check, which repairs what is broken and bans anew.
+        log.say(Level::DEBUG, "actions", format!("check of {}", ticket.id));
+        let _ = self.runner.check(&mut Hands { shell: &mut self.shell, log }, facts);
+        true
     }
 }
 

@@ -98,6 +98,7 @@ impl Worker {
                 carrier,
                 bans: IndexMap::new(),
                 failed: IndexSet::new(),
+                restored: IndexMap::new(),
                 tally: Tally::default(),
                 facts,
                 log,
@@ -136,6 +137,8 @@ struct Working {
     bans: IndexMap<Id, Held>,
     /// Those of the bans that failed: few, one hopes, and looked through at every turn.
     failed: IndexSet<Id>,
+    /// Bans from the database that are still to be carried out.
+    restored: IndexMap<Id, Arc<Ticket>>,
     tally: Tally,
     facts: Box<dyn Facts + Send>,
     log: Log,
@@ -148,6 +151,7 @@ impl Working {
         loop {
             let order = match left_over.take() {
                 Some(order) => Ok(order),
+                None if !self.restored.is_empty() => inbox.recv_timeout(Duration::ZERO),
                 None => match self.next_retry() {
                     Some(at) => inbox.recv_deadline(at),
                     None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -160,15 +164,28 @@ impl Working {
                     drop(done);
                     return;
                 }
-                Ok(Order::Ban(ticket, done)) => left_over = self.ban_with_followers(ticket, done, inbox),
-                Ok(Order::Unban(ticket, done)) => left_over = self.unban_with_followers(ticket, done, inbox),
+                // Bans from the database go behind all others: whoever attacks now is stopped now.
+                Ok(Order::Ban(ticket, _)) if ticket.restored => {
+                    self.restored.insert(ticket.id.clone(), ticket);
+                    continue;
+                }
+                Ok(order @ (Order::Ban(..) | Order::Unban(..))) => left_over = self.in_numbers(order, inbox),
                 Ok(order) => self.carry_out(order),
+                Err(RecvTimeoutError::Timeout) if !self.restored.is_empty() => self.restore(),
                 Err(RecvTimeoutError::Timeout) => self.retry(),
                 // The jail's thread has gone without a word; its bans stay in force, as after a kill.
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             self.tell_health();
         }
+    }
+
+    /// Some of the bans that came from the database.
+    fn restore(&mut self) {
+        let portion = if self.carrier.takes_many() { TOGETHER } else { 1 };
+        let portion = portion.min(self.restored.len());
+        let tickets: Vec<Arc<Ticket>> = self.restored.drain(..portion).map(|(_, ticket)| ticket).collect();
+        self.ban(tickets);
     }
 
     fn carry_out(&mut self, order: Order) {
@@ -192,60 +209,50 @@ impl Working {
         }
     }
 
-    /// Takes this ban and those that wait behind it, when the carrier does many at once.
-    fn ban_with_followers(
-        &mut self,
-        ticket: Arc<Ticket>,
-        done: Done,
-        inbox: &Receiver<Order>,
-    ) -> Option<Order> {
-        let mut tickets = vec![ticket];
-        let mut waiting = vec![done];
-        let mut left_over = None;
-        while self.carrier.takes_many() && tickets.len() < TOGETHER {
-            match inbox.try_recv() {
-                Ok(Order::Ban(ticket, done)) => {
+    /// Takes a ban (or the end of one) and those like it that wait behind it, when the carrier does many at once. Answers
+    /// the order behind them.
+    fn in_numbers(&mut self, first: Order, inbox: &Receiver<Order>) -> Option<Order> {
+        let bans = matches!(first, Order::Ban(..));
+        let mut tickets = Vec::new();
+        // Whoever waits is answered when all of them are done.
+        let mut waiting = Vec::new();
+        let mut next = Some(first);
+        while let Some(order) = next.take() {
+            match order {
+                Order::Ban(ticket, done) if bans && !ticket.restored => {
                     tickets.push(ticket);
                     waiting.push(done);
                 }
-                Ok(other) => {
-                    left_over = Some(other);
+                Order::Unban(ticket, done) if !bans => {
+                    tickets.push(ticket);
+                    waiting.push(done);
+                }
+                other => {
+                    next = Some(other);
                     break;
                 }
-                Err(_) => break,
+            }
+            if self.carrier.takes_many() && tickets.len() < TOGETHER {
+                next = inbox.try_recv().ok();
             }
         }
-        self.ban(tickets);
-        left_over
+        if bans {
+            self.ban(tickets);
+        } else {
+            self.unban(tickets);
+        }
+        next
     }
 
-    fn unban_with_followers(
-        &mut self,
-        ticket: Arc<Ticket>,
-        done: Done,
-        inbox: &Receiver<Order>,
-    ) -> Option<Order> {
-        let mut tickets = vec![ticket];
-        let mut waiting = vec![done];
-        let mut left_over = None;
-        while self.carrier.takes_many() && tickets.len() < TOGETHER {
-            match inbox.try_recv() {
-                Ok(Order::Unban(ticket, done)) => {
-                    tickets.push(ticket);
-                    waiting.push(done);
-                }
-                Ok(other) => {
-                    left_over = Some(other);
-                    break;
-                }
-                Err(_) => break,
-            }
-        }
+    fn unban(&mut self, mut tickets: Vec<Arc<Ticket>>) {
+        // What was not restored yet need not be lifted.
+        tickets.retain(|ticket| self.restored.swap_remove(&ticket.id).is_none());
         for ticket in &tickets {
             self.forget(&ticket.id);
         }
-        self.carrier.unban(&tickets, &*self.facts, &self.log);
-        left_over
+        if !tickets.is_empty() {
+            self.carrier.unban(&tickets, &*self.facts, &self.log);
+        }
     }
 
     fn ban(&mut self, tickets: Vec<Arc<Ticket>>) {
@@ -359,6 +366,7 @@ impl Working {
     fn lift_all(&mut self) {
         let tickets: Vec<Arc<Ticket>> = self.bans.drain(..).map(|(_, held)| held.ticket).collect();
         self.failed.clear();
+        self.restored.clear();
         self.tally = Tally::default();
         self.carrier.lift_all(&tickets, &*self.facts, &self.log);
     }
@@ -368,6 +376,7 @@ impl Working {
         health.by = self.carrier.by();
         health.finding = self.carrier.finding().map(str::to_owned);
         health.bans = self.tally;
+        health.bans.pending += self.restored.len();
         let first = self.failed.first().and_then(|id| self.bans.get(id)).map(|held| &held.state);
         health.reason = match first {
             Some(Enforcement::Failed(reason)) => Some(reason.clone()),

@@ -39,14 +39,11 @@ impl Readback {
             }
             let difference = shelter.with(|firewall| place.verify(firewall, &mine));
             let difference = difference.map_err(|error| error.to_string())?;
-            match difference.structure.first() {
-                Some(lost) => {
-                    missing.extend(mine.into_iter().map(|id| (id, format!("the kernel has no {lost}"))))
-                }
-                None => {
-                    let lost = difference.missing.into_iter();
-                    missing.extend(lost.map(|id| (id, "the kernel does not have it".to_owned())));
-                }
+            if let Some(lost) = difference.structure.first() {
+                missing.extend(mine.into_iter().map(|id| (id, format!("the kernel has no {lost}"))));
+            } else {
+                let lost = difference.missing.into_iter();
+                missing.extend(lost.map(|id| (id, "the kernel does not have it".to_owned())));
             }
         }
         Ok(missing)
