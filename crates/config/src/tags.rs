@@ -112,6 +112,8 @@ fn circle(option: &str, name: &str, counts: &IndexMap<String, usize>, value: &st
 
 /// The first tag at or after `from`: `<` and `>` with neither blanks nor brackets between.
 fn tag(text: &str, from: usize) -> Option<(usize, usize)> {
+    // The text behind may have become shorter than it was when the last tag was found.
+    let from = (from..text.len()).find(|at| text.is_char_boundary(*at))?;
     let mut start = from + text[from..].find('<')?;
     loop {
         let inner = &text[start + 1..];
@@ -122,5 +124,17 @@ fn tag(text: &str, from: usize) -> Option<(usize, usize)> {
             b'<' => start = end,
             _ => start = end + text[end..].find('<')?,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_is_looked_for_within_the_text_only() {
+        assert_eq!(tag("a<b>", 0), Some((1, 4)));
+        assert_eq!(tag("a<b>", 40), None);
+        assert_eq!(tag("ä<b>", 1), Some((2, 5)));
     }
 }

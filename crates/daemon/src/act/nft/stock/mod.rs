@@ -8,3 +8,4 @@ mod shell;
 
 pub use action::Stock;
 pub use recognise::Scripts;
+pub(super) use shell::commands;

@@ -4,7 +4,7 @@
 
 /// A simple command: its words. What connects commands is one word by itself: [`PIPE`], [`AND`], [`OR`], or [`OR_BLOCK`]
 /// with its [`END`].
-pub(super) type Command = Vec<String>;
+pub(in super::super) type Command = Vec<String>;
 
 pub(super) const PIPE: &str = "|";
 pub(super) const AND: &str = "&&";
@@ -42,7 +42,7 @@ enum Part {
 /// `read` sets stays as `$name`. `None` when the script has anything that is not understood.
 ///
 /// Braces without `||` and the words of `while` are cut away.
-pub(super) fn commands(script: &str) -> Option<Vec<Command>> {
+pub(in super::super) fn commands(script: &str) -> Option<Vec<Command>> {
     if script.len() > LONGEST_SCRIPT {
         return None;
     }
