@@ -27,6 +27,19 @@ impl Carrier {
     ) -> Self {
         let shelter = &carriage.shelter;
         let name = action.name().to_owned();
+        match own(&action, shelter) {
+            Some(Ok(parameters)) => {
+                let rules = Rules::Own(Box::new(DefaultAction::new(parameters)));
+                let kernel = InKernel { rules, shelter: Arc::clone(shelter), label: "nftables" };
+                return Carrier::in_kernel(&name, kernel);
+            }
+            Some(Err(error)) => {
+                let finding = format!("jail '{jail}': action '{name}' cannot work: {error}");
+                log.error("actions", finding.clone());
+                return Carrier::in_shell(jail, action, shelter, None, Some(finding));
+            }
+            None => {}
+        }
         let stock = stock(&action, shelter, facts);
         if carriage.settings.nativeactions
             && let Some(parts) = &stock
@@ -61,6 +74,11 @@ impl Carrier {
         let readback = Readback::of(&known);
         Carrier::in_shell(jail, action, shelter, readback, finding)
     }
+}
+
+/// What our own action, whose commands no shell runs, is to guard.
+fn own(action: &Action, shelter: &Shelter) -> Option<Result<Parameters, nft::Error>> {
+    nft::guard(&action.expanded(Operation::Start, None).ok()?, shelter.services())
 }
 
 /// Only what the genuine `nft` would do is done in its place. A script of this name does what only it knows.
