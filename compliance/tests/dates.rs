@@ -1,5 +1,7 @@
 //! Random dates in random lines: what is cut out, what time it is, and which templates rise, against the genuine program.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::fmt::Write as _;
 
 use jiff::tz::TimeZone;

@@ -6,7 +6,7 @@ use super::DateError;
 use super::civil::{DAY, Zones, date};
 use super::list::{Templates, templates};
 use super::parse::{Fields, epoch, tai64n};
-use super::template::{Reading, Span, Template};
+use super::template::{Read, Reading, Span, Template};
 use crate::{Level, LogLine, Timestamp};
 
 /// How long a template must have been idle before one with less weight may pass it.
@@ -68,11 +68,12 @@ pub struct Found {
     to: usize,
     /// What the template took, with what stands around the date.
     whole: (usize, usize),
+    read: Option<Read>,
 }
 
 impl Found {
-    fn new(Span { start, end, whole }: Span, slot: usize, from: usize, to: usize) -> Self {
-        Found { start, end, slot, from, to, whole }
+    fn new(Span { start, end, whole, read }: Span, slot: usize, from: usize, to: usize) -> Self {
+        Found { start, end, slot, from, to, whole, read }
     }
 }
 
@@ -237,7 +238,19 @@ impl Detector {
         zones: &Zones,
     ) -> Result<Timestamp, DateError> {
         let template = &self.slots[found.slot].template;
+        if let Some(read) = &found.read {
+            return read.as_ref().ok_or(DateError::Invalid)?.time(now, zones);
+        }
         let line = line.get(..found.to).ok_or(DateError::Invalid)?;
+        // What the hand found of these two is the number and nothing else.
+        if template.hand.is_some() {
+            let text = &line[found.start..found.end];
+            match template.reading {
+                Reading::Epoch(_) => return epoch(text, false),
+                Reading::Tai64n => return tai64n(text),
+                Reading::LongEpoch(_) | Reading::Fields => {}
+            }
+        }
         let raw = template.read(line, found.from).filter(|raw| !raw.broken).ok_or(DateError::Invalid)?;
         let number = raw.number.as_deref().unwrap_or_default();
         match template.reading {
@@ -256,10 +269,13 @@ impl Detector {
             Reading::Tai64n => true,
             Reading::Epoch(_) | Reading::LongEpoch(_) => false,
             Reading::Fields => {
-                zones.logtimezone.is_some()
-                    || template
-                        .read(&line[..found.to], found.from)
-                        .is_some_and(|raw| raw.fields.zone.is_some())
+                if zones.logtimezone.is_some() {
+                    return true;
+                }
+                if let Some(read) = &found.read {
+                    return read.is_some_and(|fields| fields.zone.is_some());
+                }
+                template.read(&line[..found.to], found.from).is_some_and(|raw| raw.fields.zone.is_some())
             }
         }
     }

@@ -5,7 +5,9 @@ use std::sync::{Arc, OnceLock};
 
 use super::DateError;
 use super::field::last_decade;
+use super::hand::{Hand, Place};
 use super::pattern::{Expression, LINE_BEGIN, Left, Right, dated, whole};
+use super::shape::{SHAPES, Shape};
 use super::template::{Reading, Template};
 
 /// The default list, in order. `true`: it exists twice, bound to the line's beginning and free.
@@ -73,7 +75,12 @@ pub(crate) fn templates(datepattern: Option<&str>, year: i16) -> Result<Template
             }
             Entry::Around(text) => {
                 for (at, (default, _)) in DEFAULTS.iter().enumerate() {
-                    let template = around(text, default, year)?;
+                    let mut template = around(text, default, year)?;
+                    template.hand = place(text, default, SHAPES[at]).map(|place| Hand {
+                        shape: SHAPES[at],
+                        place,
+                        decade: last_decade(year),
+                    });
                     // The user's part is in all of them: when one compiles, so do the others.
                     if at == 0 {
                         template.check()?;
@@ -145,14 +152,23 @@ fn defaults(year: i16) -> Result<&'static [Default], DateError> {
 /// First the line-bound copies, then all as they stand.
 fn default_list(year: i16) -> Result<Vec<Default>, DateError> {
     let mut list = Vec::new();
-    for (pattern, twice) in DEFAULTS {
+    let decade = last_decade(year);
+    for ((pattern, twice), shape) in DEFAULTS.into_iter().zip(SHAPES) {
         if twice {
-            let template = Arc::new(own(&format!("{LINE_BEGIN}{pattern}"), year)?);
-            list.push(Default { template, weight: LINE_BEGIN_WEIGHT, line_begin: true });
+            let mut template = own(&format!("{LINE_BEGIN}{pattern}"), year)?;
+            template.hand = Some(Hand { shape, place: Place::Beginning(2), decade });
+            list.push(Default { template: Arc::new(template), weight: LINE_BEGIN_WEIGHT, line_begin: true });
         }
     }
-    for (pattern, twice) in DEFAULTS {
-        list.push(Default { template: Arc::new(own(pattern, year)?), weight: 1.0, line_begin: !twice });
+    for ((pattern, twice), shape) in DEFAULTS.into_iter().zip(SHAPES) {
+        let mut template = own(pattern, year)?;
+        let place = match shape {
+            Shape::Clock => Place::Beginning(2),
+            Shape::Angle | Shape::Dashes => Place::Beginning(0),
+            _ => Place::Anywhere,
+        };
+        template.hand = Some(Hand { shape, place, decade });
+        list.push(Default { template: Arc::new(template), weight: 1.0, line_begin: !twice });
     }
     Ok(list)
 }
@@ -167,6 +183,21 @@ fn around(text: &str, default: &str, year: i16) -> Result<Template, DateError> {
         other => other,
     };
     own(&format!("{before}{word}{after}"), year)
+}
+
+/// Where a default template stands in `text`, if that needs no regular expression: in the logs of web servers, and where
+/// lines begin with it.
+fn place(text: &str, default: &str, shape: Shape) -> Option<Place> {
+    let anchored = default.starts_with('^');
+    match text {
+        r"^[^\[]*\[({DATE})" if !anchored && !matches!(shape, Shape::Epoch | Shape::Tai64n) => {
+            Some(Place::Bracket)
+        }
+        "{DATE}" if !anchored => Some(Place::Anywhere),
+        "{^LN-BEG}{DATE}" if !anchored => Some(Place::Beginning(2)),
+        "{DATE}" | "{^LN-BEG}{DATE}" => Some(Place::Beginning(0)),
+        _ => None,
+    }
 }
 
 /// Whether a keyword keeps its meaning in place of `{DATE}`: alone, or bound to the line's beginning.

@@ -7,10 +7,12 @@
 mod civil;
 mod detector;
 mod field;
+mod hand;
 mod list;
 mod parse;
 mod pattern;
 mod python;
+mod shape;
 mod template;
 mod zone;
 

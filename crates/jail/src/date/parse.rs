@@ -1,5 +1,7 @@
 //! From the fields of a date to a time: what is missing is completed from the present, as Fail2ban does it.
 
+use std::borrow::Cow;
+
 use super::DateError;
 use super::civil::{DAY, Zones, date, days};
 use super::zone::{Offset, offset};
@@ -202,7 +204,8 @@ impl Fields {
 /// The time of an epoch's digits. `long`: by their number, milliseconds or microseconds.
 pub(crate) fn epoch(text: &str, long: bool) -> Result<Timestamp, DateError> {
     let ascii = |c| digit(c).and_then(|d| char::from_digit(d.unsigned_abs(), 10)).unwrap_or(c);
-    let text: String = text.chars().map(ascii).collect();
+    let text: Cow<'_, str> =
+        if text.is_ascii() { text.into() } else { text.chars().map(ascii).collect::<String>().into() };
     let number: f64 = text.parse().map_err(|_| DateError::Invalid)?;
     Ok(Timestamp(match text.len() {
         16.. if long && !text.contains('.') => number / 1_000_000.0,

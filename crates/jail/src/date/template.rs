@@ -5,9 +5,11 @@ use std::sync::OnceLock;
 use regex::Regex;
 
 use super::DateError;
-use super::parse::Raw;
+use super::hand::{Hand, Place};
+use super::parse::{Fields, Raw};
 use super::pattern::{Expression, Left, Right};
 use super::python;
+use super::shape::Answer;
 
 /// How many steps an expression with look-around may take in one line. Dates are short: a true match needs some hundred.
 const BACKTRACK_LIMIT: usize = 100_000;
@@ -33,7 +35,12 @@ pub(crate) struct Span {
     pub(crate) end: usize,
     /// All that the expression took, with what stands around the date.
     pub(crate) whole: (usize, usize),
+    /// What was read on the way. `None`: nothing yet, see [`Template::read`].
+    pub(crate) read: Option<Read>,
 }
+
+/// The fields of a date whose shape was recognised; `None` if one of them is a name without meaning.
+pub(crate) type Read = Option<Fields>;
 
 /// A date template. Shared by all jails that use it; what a jail remembers of it is the detector's.
 #[derive(Debug)]
@@ -48,6 +55,8 @@ pub(crate) struct Template {
     pub(crate) anchored: bool,
     /// How its text is read.
     pub(crate) reading: Reading,
+    /// Finds most dates of the default list without the expression.
+    pub(crate) hand: Option<Hand>,
     rust: Vec<String>,
     boundary: bool,
     groups: &'static [usize],
@@ -86,7 +95,7 @@ impl Template {
     ) -> Self {
         let pattern = pattern.to_owned();
         let engine = OnceLock::new();
-        Template { name, pattern, python, anchored, reading, rust, boundary, groups, engine }
+        Template { name, pattern, python, anchored, reading, hand: None, rust, boundary, groups, engine }
     }
 
     /// Compiles it now, to know whether it is a regular expression at all.
@@ -107,6 +116,20 @@ impl Template {
     /// The left-most date in `line`, looking from `from`. (A shortened line is a shorter slice: what is behind is not
     /// seen, what is before `from` is.)
     pub(crate) fn find(&self, line: &str, from: usize) -> Option<Span> {
+        let Some(hand) = &self.hand else { return self.search(line, from) };
+        match hand.find(line, from) {
+            Answer::No => None,
+            Answer::Ask => self.search(line, from),
+            Answer::Yes(seen) => {
+                let read = (self.reading == Reading::Fields).then_some(seen.fields);
+                let start = if hand.place == Place::Anywhere { seen.start } else { 0 };
+                Some(Span { start: seen.start, end: seen.end, whole: (start, seen.end), read })
+            }
+        }
+    }
+
+    /// The same, by the expression.
+    pub(crate) fn search(&self, line: &str, from: usize) -> Option<Span> {
         let span = match self.engine() {
             Engine::Linear(variants) => variants
                 .iter()
@@ -120,13 +143,13 @@ impl Template {
                     } else {
                         (whole.start(), whole.end())
                     };
-                    Some(Span { start: date.start(), end: date.end(), whole })
+                    Some(Span { start: date.start(), end: date.end(), whole, read: None })
                 })
                 .min_by_key(|span| span.whole.0),
             Engine::Backtracking(regex) => {
                 let captures = regex.captures_from_pos(line, from).ok()??;
                 let whole = captures.get(0).map(|whole| (whole.start(), whole.end()))?;
-                captures.get(1).map(|date| Span { start: date.start(), end: date.end(), whole })
+                captures.get(1).map(|date| Span { start: date.start(), end: date.end(), whole, read: None })
             }
             Engine::Broken => None,
         }?;
