@@ -262,7 +262,8 @@ impl Bans {
         let prolonged = match (span.end(time), self.end_of(ban)) {
             (_, None) => None,
             (None, Some(_)) => Some(Span::Int(-1)),
-            (Some(new), Some(old)) => (new > old).then(|| span.plus(age)),
+            // From a failure before the ban's begin, Fail2ban takes the length and not the end.
+            (Some(new), Some(old)) => (new > old).then(|| span.plus(age.max(0.0))),
         };
         if let Some(span) = prolonged {
             self.reschedule(seq, span);

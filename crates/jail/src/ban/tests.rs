@@ -260,7 +260,7 @@ proptest! {
                         let prolonged = end > paper.end(old, bantime);
                         if prolonged {
                             let begin = paper.0[old].1;
-                            paper.0[old].2 = Some(if end.is_finite() { end - begin } else { -1.0 });
+                            paper.0[old].2 = Some(if end.is_finite() { end - begin.min(time) } else { -1.0 });
                         }
                         let age = time - paper.0[old].1;
                         prop_assert_eq!(added, Added::AlreadyBanned { age, prolonged });
