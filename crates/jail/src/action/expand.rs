@@ -38,6 +38,8 @@ pub enum TagError {
 }
 
 /// `property`'s text with all properties put in that it names. What no property has (`<ip>`) stays.
+///
+/// Differs: in Fail2ban a circle among properties that this one does not name fails it too; a stop would not be run then.
 pub(super) fn expand(
     property: &str,
     text: &str,

@@ -159,8 +159,12 @@ impl Runner {
         if self.action.repair_on_unban() {
             return self.repair(whom, exec, facts).is_ok();
         }
-        let text = format!("Invariant check failed. {word} is impossible.");
-        exec.log(LogLine::new(Level::ERROR, "CommandAction", text));
+        let logger = if word == "Flush" { "actions" } else { "CommandAction" };
+        exec.log(LogLine::new(
+            Level::ERROR,
+            logger,
+            format!("Invariant check failed. {word} is impossible."),
+        ));
         false
     }
 
