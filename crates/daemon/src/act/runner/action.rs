@@ -103,6 +103,8 @@ impl Runner {
         let info = Info::ticket(ticket, facts);
         let kept = Kept { ticket: Arc::clone(ticket), failed: None };
         self.kept.insert(ticket.id.clone(), kept);
+        let whom = self.start_key(For::ticket(ticket));
+        let was_broken = self.state.broken(whom);
         let done = match self.start_before(ticket, exec, facts) {
             Ok(()) => self.carry_out(operation, ticket, &info, exec, facts),
             Err(broken) => Err(broken),
@@ -110,6 +112,10 @@ impl Runner {
         match done {
             Ok(()) => {
                 self.state.entry(For::ticket(ticket)).items = true;
+                if was_broken {
+                    self.state.entry(whom).broken = false;
+                    self.apply_again(whom, Some(&ticket.id), exec, facts);
+                }
                 Outcome::Done
             }
             Err(broken) => {

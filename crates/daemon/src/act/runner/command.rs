@@ -93,7 +93,7 @@ impl Runner {
     }
 
     /// Whose start a ban of `whom` waits for: what is no address counts as IPv4 where families differ.
-    fn start_key(&self, whom: For) -> For {
+    pub(super) fn start_key(&self, whom: For) -> For {
         if whom == For::Other && self.action.knows_families() { For::Family(Family::Inet4) } else { whom }
     }
 

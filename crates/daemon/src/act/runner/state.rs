@@ -46,6 +46,10 @@ impl State {
         self.0.get(&whom).is_some_and(|started| !started.broken)
     }
 
+    pub(super) fn broken(&self, whom: For) -> bool {
+        self.0.get(&whom).is_some_and(|started| started.broken)
+    }
+
     pub(super) fn has_items(&self, whom: For) -> bool {
         self.0.get(&whom).is_some_and(|started| started.items)
     }

@@ -339,7 +339,13 @@ fn an_environment_that_cannot_be_restored_is_said_and_started_again_with_the_nex
         start inet4
         # Failed to execute ban jail 'J' action 't': Error starting action Jail('J')/t: 'Script error'
         start inet4
-        ban inet4 192.0.2.4",
+        ban inet4 192.0.2.4
+        # [J] Reban 192.0.2.1, action 't'
+        ban inet4 192.0.2.1
+        # [J] Reban 192.0.2.2, action 't'
+        ban inet4 192.0.2.2
+        # [J] Reban 192.0.2.3, action 't'
+        ban inet4 192.0.2.3",
     );
 }
 
@@ -621,4 +627,142 @@ fn a_reload_is_told_to_every_family() {
     let runner = case.actions.get_mut("t").unwrap();
     let failed = Outcome::Failed("Error reloading action Jail('J')/t: 'Script error'".into());
     assert_eq!(runner.reload(&mut case.world, &case.jail), failed);
+}
+
+/// A firewall with a chain for each family, as the stock actions treat one.
+#[derive(Default)]
+struct Firewall {
+    chains: std::collections::BTreeMap<String, BTreeSet<String>>,
+    /// Nothing works.
+    down: bool,
+}
+
+impl Executor for Firewall {
+    fn run(&mut self, script: &Script, _: Duration) -> Exit {
+        let words: Vec<_> = script.text.split_whitespace().collect();
+        let chain = words.get(1).and_then(|family| self.chains.get_mut(*family));
+        let success = !self.down
+            && match (words[0], chain) {
+                ("start", _) => {
+                    self.chains.entry(words[1].to_owned()).or_default();
+                    true
+                }
+                ("stop", _) => self.chains.remove(words[1]).is_some(),
+                (_, None) => false,
+                ("check", _) => true,
+                ("ban", Some(chain)) => {
+                    chain.insert(words[2].to_owned());
+                    true
+                }
+                ("unban", Some(chain)) => chain.remove(words[2]),
+                ("flush", Some(chain)) => {
+                    chain.clear();
+                    true
+                }
+                _ => panic!("{}", script.text),
+            };
+        let status = Status::Exited(i32::from(!success));
+        Exit { status, timed_out: false, stdout: Vec::new(), stderr: Vec::new(), lines: Vec::new() }
+    }
+
+    fn log(&mut self, _: LogLine) {}
+}
+
+#[derive(Clone, Debug)]
+enum Event {
+    Ban(u8),
+    Unban(u8),
+    Check,
+    /// Somebody removes a chain.
+    Remove(bool),
+    /// Somebody empties nothing, but nothing works for a while.
+    Down(bool),
+}
+
+fn event() -> impl proptest::strategy::Strategy<Value = Event> {
+    use proptest::prelude::*;
+    prop_oneof![
+        4 => (0..12u8).prop_map(Event::Ban),
+        2 => (0..12u8).prop_map(Event::Unban),
+        1 => Just(Event::Check),
+        2 => any::<bool>().prop_map(Event::Remove),
+        1 => any::<bool>().prop_map(Event::Down),
+    ]
+}
+
+fn address(host: u8) -> Id {
+    Id::new(&if host.is_multiple_of(2) { format!("192.0.2.{host}") } else { format!("2001:db8::{host:x}") })
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(500))]
+
+    #[test]
+    fn whatever_happens_a_check_brings_all_bans_back_and_the_end_leaves_none(
+        events in proptest::collection::vec(event(), 0..60),
+        flushes: bool,
+        families: bool,
+    ) {
+        let without: &[&str] = if flushes { &[] } else { &["flush"] };
+        let mut own = action("t", without, if families { &[FAMILIES] } else { &[] });
+        for operation in OPERATIONS.iter().filter(|operation| !families && !without.contains(operation)) {
+            // One chain for all addresses.
+            own.set(&format!("action{operation}"), format!("{operation} all <ip>").into());
+        }
+        let mut actions = Actions::new("J");
+        actions.add(own);
+        actions.start(&mut Firewall::default(), &Jail::default());
+        let (mut firewall, jail) = (Firewall::default(), Jail::default());
+        if !families {
+            firewall.chains.insert("all".into(), BTreeSet::new());
+        }
+        let mut banned: indexmap::IndexMap<Id, Arc<Ticket>> = indexmap::IndexMap::new();
+        for event in events {
+            match event {
+                Event::Ban(host) if !banned.contains_key(&address(host)) => {
+                    let ticket = Arc::new(Ticket::by_hand(address(host), Timestamp(1.0)));
+                    banned.insert(ticket.id.clone(), Arc::clone(&ticket));
+                    let done = actions.ban(&ticket, &mut firewall, &jail)[0].is_done();
+                    proptest::prop_assert_eq!(done, !firewall.down, "a ban is told as it is");
+                    if done {
+                        // With the new ban, all of its family are in force that are not known to have failed.
+                        let family = ticket.id.family().unwrap();
+                        let failed: Vec<_> = actions.get("t").unwrap().failed().map(|(ticket, _)| ticket).collect();
+                        let own = banned.values().filter(|ticket| !failed.contains(ticket)).map(|ticket| &ticket.id);
+                        let own = own.filter(|id| !families || id.family() == Some(family));
+                        let own: BTreeSet<_> = own.map(|id| id.text().to_owned()).collect();
+                        let chain = firewall.chains.get(if families { family.name() } else { "all" }).cloned().unwrap_or_default();
+                        proptest::prop_assert!(chain.is_superset(&own), "{:?} of {:?}", chain, own);
+                    }
+                }
+                Event::Unban(host) => {
+                    if let Some(ticket) = banned.shift_remove(&address(host)) {
+                        actions.unban(&ticket, &mut firewall, &jail);
+                    }
+                }
+                Event::Check => actions.check(&mut firewall, &jail),
+                Event::Remove(first) => {
+                    let name = if first { "inet4" } else { "inet6" };
+                    firewall.chains.remove(if families { name } else { "all" });
+                }
+                Event::Down(down) => firewall.down = down,
+                Event::Ban(_) => {}
+            }
+        }
+        firewall.down = false;
+        actions.check(&mut firewall, &jail);
+        // What failed for want of a start is tried again by whoever drives this.
+        let failed: Vec<_> = actions.get("t").unwrap().failed().map(|(ticket, _)| Arc::clone(ticket)).collect();
+        for ticket in failed {
+            let runner = actions.get_mut("t").unwrap();
+            proptest::prop_assert!(runner.reban(&ticket, &mut firewall, &jail).is_done());
+        }
+        let wanted: BTreeSet<_> = banned.keys().map(|id| id.text().to_owned()).collect();
+        let kept: BTreeSet<_> = firewall.chains.values().flatten().cloned().collect();
+        proptest::prop_assert!(kept.is_superset(&wanted), "{:?} of {:?}", kept, wanted);
+        let tickets: Vec<_> = banned.into_values().collect();
+        actions.flush(&tickets, &mut firewall, &jail);
+        actions.stop(&mut firewall, &jail);
+        proptest::prop_assert!(firewall.chains.is_empty(), "{:?} is left", firewall.chains);
+    }
 }
