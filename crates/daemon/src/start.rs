@@ -129,7 +129,11 @@ pub fn run(mut options: Options) -> Result<(), StartError> {
     if let Some(stream) = options.stream.take() {
         match server.configure(&stream.into_iter().map(Value::List).collect::<Vec<_>>()) {
             Ok(()) => println!("Server ready"),
-            Err(error) => eprintln!("ERROR: {error}"),
+            // Differs: in the foreground Fail2ban gives up here. The jails that are in order run; the log has the command.
+            Err(error) => {
+                eprintln!("ERROR: {error}");
+                println!("Server ready");
+            }
         }
     }
 
@@ -207,7 +211,20 @@ fn occupy(options: &Options, log: &Log) -> Result<(UnixListener, Option<PidFile>
             None
         }
     };
-    // A stale socket is replaced: the pid file's lock has shown that nobody owns it.
+    match bind(path) {
+        Ok(listener) => Ok((listener, pidfile)),
+        Err(error) => {
+            if let Some(pidfile) = pidfile {
+                pidfile.remove(log);
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Makes the control socket. A stale one is replaced: the pid file's lock has shown that nobody owns it.
+fn bind(path: &Path) -> Result<UnixListener, StartError> {
+    let refused = |reason: String| StartError::Socket { path: path.to_owned(), reason };
     if let Err(error) = std::fs::remove_file(path)
         && error.kind() != io::ErrorKind::NotFound
     {
@@ -216,8 +233,7 @@ fn occupy(options: &Options, log: &Log) -> Result<(UnixListener, Option<PidFile>
     if let Some(directory) = path.parent() {
         make_directory(directory).map_err(|error| refused(format!("{}: {error}", directory.display())))?;
     }
-    let listener = UnixListener::bind(path).map_err(|error| refused(error.to_string()))?;
-    Ok((listener, pidfile))
+    UnixListener::bind(path).map_err(|error| refused(error.to_string()))
 }
 
 /// Makes the last level of a directory, for us alone, as Fail2ban does.

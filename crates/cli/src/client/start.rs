@@ -77,6 +77,11 @@ fn prepared(session: &Session) -> Option<Vec<Value>> {
     if Path::new(socket).exists() && !session.arguments.force {
         let text = "Fail2ban seems to be in unexpected state (not running but the socket exists)";
         session.log.error("", text);
+        if Path::new(socket).is_dir() {
+            session
+                .log
+                .error("", &format!("{socket} is a directory. Remove it, or give another socket with -s"));
+        }
         return None;
     }
     Some(stream)

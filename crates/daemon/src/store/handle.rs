@@ -247,9 +247,13 @@ impl Store {
         question: impl FnOnce(&mut Database, Timestamp) -> T + Send + 'static,
     ) -> Option<T> {
         let (reply, answer) = bounded(1);
+        let shared = Arc::clone(&self.shared);
         self.send(Message::Ask(Box::new(move |database, now| {
+            let told = question(database, now);
+            // Before the answer, so that the log tells in the order in which things happen.
+            shared.log.write_all(&database.lines());
             // Whoever asked may have given up.
-            let _ = reply.send(question(database, now));
+            let _ = reply.send(told);
         })));
         answer.recv_timeout(PATIENCE).ok()
     }
