@@ -89,6 +89,8 @@ pub(crate) struct Definition {
     layers: Layers,
     /// What `%(…)s` finds before the file's own: the jail's options, then the bracket's.
     variables: Vec<(String, String)>,
+    /// The variables of the first reading, once there was a second.
+    given: Vec<(String, String)>,
     /// Options of the table that no bracket overrides.
     options: IndexMap<String, Value>,
     /// The bracket's options, then those of `[Init]`, each of these behind a `known/…` of the same value.
@@ -132,33 +134,27 @@ impl Definition {
         {
             bracket.push((option.to_owned(), value.to_owned()));
         }
-        let mut variables: Vec<(String, String)> = Vec::new();
-        for (name, value) in jail.iter().chain(&bracket) {
-            let name = name.to_lowercase();
-            match variables.iter_mut().find(|(known, _)| *known == name) {
-                Some((_, old)) => value.clone_into(old),
-                None => variables.push((name, value.clone())),
-            }
-        }
+        let variables = variables(jail.iter().chain(&bracket));
         let mut definition = Definition {
             kind,
             layers,
             variables,
+            given: Vec::new(),
             options: IndexMap::new(),
             parameters: bracket.into_iter().collect(),
         };
-        definition.read_options(reader)?;
+        definition.read_options(reader, |_| false)?;
         definition.read_init()?;
         Ok(Some(definition))
     }
 
     /// Reads the options of the table that no bracket overrides.
-    fn read_options(&mut self, reader: &mut Reader) -> Result<(), Fatal> {
+    fn read_options(&mut self, reader: &mut Reader, skip: impl Fn(&str) -> bool) -> Result<(), Fatal> {
         for option in self.kind.options() {
-            if self.parameters.contains_key(*option) {
+            if self.parameters.contains_key(*option) || skip(option) {
                 continue;
             }
-            let value = match self.layers.value("Definition", option, &self.variables) {
+            let value = match self.defined(option) {
                 Ok(text) => Value::Text(text),
                 Err(Missing::Fatal(fatal)) => return Err(fatal),
                 Err(Missing::Option) => continue,
@@ -174,7 +170,7 @@ impl Definition {
 
     fn read_init(&mut self) -> Result<(), Fatal> {
         let Some(init) = self.layers.section("Init") else { return Ok(()) };
-        for name in init.options.keys() {
+        for name in init.options.keys().filter(|name| &***name != "__name__") {
             let value = match self.layers.value("Init", name, &[]) {
                 Ok(value) => value,
                 Err(Missing::Fatal(fatal)) => return Err(fatal),
@@ -186,7 +182,7 @@ impl Definition {
         Ok(())
     }
 
-    /// Every option of the table in the order in which it is sent, tags replaced.
+    /// Every option in the order in which it is sent, tags replaced.
     pub(crate) fn combined(&self, messages: &mut Messages) -> Result<IndexMap<String, Value>, Fatal> {
         self.replaced(self.options.clone(), messages)
     }
@@ -194,14 +190,9 @@ impl Definition {
     /// As [`Definition::combined`], with everything else that `[Definition]` says: what the jail sees behind `known/`.
     pub(crate) fn everything(&self, messages: &mut Messages) -> Result<IndexMap<String, Value>, Fatal> {
         let mut values = self.options.clone();
-        if self.layers.section("Definition").is_none() {
-            // Said once more for each, as Fail2ban reads the section a second time for this.
-            let missing = self.kind.options().iter().filter(|option| !self.parameters.contains_key(**option));
-            missing.for_each(|_| no_section(messages));
-        }
         for (name, _) in self.layers.section("Definition").into_iter().flat_map(Section::options) {
-            if !values.contains_key(name) && !self.parameters.contains_key(name) {
-                match self.layers.value("Definition", name, &self.variables) {
+            if !self.kind.options().contains(&name) && name != "__name__" {
+                match self.layers.value("Definition", name, &[]) {
                     Ok(text) => drop(values.insert(name.to_owned(), Value::Text(text))),
                     Err(Missing::Fatal(fatal)) => return Err(fatal),
                     Err(_) => {}
@@ -209,6 +200,15 @@ impl Definition {
             }
         }
         self.replaced(values, messages)
+    }
+
+    /// Reads the options of the table once more, now that the jail's are known: they are variables from now on, and what
+    /// the jail has itself is left out. (What brackets or `[Init]` give is not: it is sent besides the jail's.)
+    pub(crate) fn read_again(&mut self, reader: &mut Reader, jail: &[(String, String)]) -> Result<(), Fatal> {
+        self.given = std::mem::take(&mut self.variables);
+        self.variables = variables(jail.iter().chain(&self.given));
+        self.options.clear();
+        self.read_options(reader, |option| jail.iter().any(|(name, _)| name == option))
     }
 
     fn replaced(
@@ -227,7 +227,8 @@ impl Definition {
         let texts = values.iter().filter(|(_, value)| **value != Value::Absent);
         let texts: IndexMap<String, String> =
             texts.map(|(name, value)| (name.clone(), value.text())).collect();
-        let names: Vec<String> = values.keys().cloned().collect();
+        // What has a conditional variant is the server's business as a whole.
+        let names: Vec<String> = values.keys().filter(|name| !untouched.contains(*name)).cloned().collect();
         let mut elsewhere = |tag: &str| self.elsewhere(tag);
         let mut tags = Tags { values: texts, untouched, elsewhere: &mut elsewhere, found: HashMap::new() };
         tags.replace(&names)?;
@@ -254,12 +255,27 @@ impl Definition {
         Ok(options.into_iter().chain(raw).collect())
     }
 
+    /// The value of an option that the files' `[Definition]` has, or `[DEFAULT]`; a variable of that name hides it.
+    fn defined(&self, option: &str) -> Result<String, Missing> {
+        if self.layers.has("Definition", option)? {
+            self.layers.value("Definition", option, &self.variables)
+        } else {
+            Err(Missing::Option)
+        }
+    }
+
     /// A tag that is no option: `<section/option>`, `<known/option>`, or anything that `[Definition]` says besides.
     fn elsewhere(&self, tag: &str) -> Result<Option<String>, Fatal> {
         let found = match tag.split_once('/') {
-            None => self.layers.value("Definition", tag, &self.variables),
+            None => match self.defined(tag) {
+                Err(Missing::Option | Missing::Section) => {
+                    let given = if self.given.is_empty() { &self.variables } else { &self.given };
+                    return Ok(given.iter().find(|(name, _)| name == tag).map(|(_, value)| value.clone()));
+                }
+                found => found,
+            },
             Some(("known", option)) => match self.layers.value("Definition", tag, &self.variables) {
-                Err(Missing::Option) => self.layers.value("Definition", option, &self.variables),
+                Err(Missing::Option) => self.layers.value("Definition", option, &[]),
                 found => found,
             },
             Some((section, option)) => {
@@ -273,6 +289,15 @@ impl Definition {
             Err(_) => Ok(None),
         }
     }
+}
+
+/// Variables by their lower-cased names; the last of two with one name counts.
+fn variables<'a>(from: impl Iterator<Item = &'a (String, String)>) -> Vec<(String, String)> {
+    let mut variables: IndexMap<String, String> = IndexMap::new();
+    for (name, value) in from {
+        variables.insert(name.to_lowercase(), value.clone());
+    }
+    variables.into_iter().collect()
 }
 
 fn no_section(messages: &mut Messages) {

@@ -42,17 +42,23 @@ impl Layers {
             layers: self,
             name: section,
             own,
-            option: &option,
+            name_of_option: &option,
             variables,
             fetched: Vec::new(),
             out: String::new(),
             steps: 0,
         };
-        match reading.find(&option) {
+        match reading.option(&option) {
             None | Some(Found::Other(_)) => Err(Missing::Option),
             Some(Found::Text(text)) => reading.replaced(text),
             Some(Found::Shared(text)) => reading.replaced(&text),
         }
+    }
+
+    /// Whether the files have an option, in the section or in `[DEFAULT]`.
+    pub(crate) fn has(&self, section: &str, option: &str) -> Result<bool, Missing> {
+        self.section(section).ok_or(Missing::Section)?;
+        Ok(self.raw(section, &option.to_lowercase()).is_some())
     }
 
     /// The raw value of an option, in the section or in `[DEFAULT]`.
@@ -77,7 +83,7 @@ struct Reading<'a> {
     layers: &'a Layers,
     name: &'a str,
     own: &'a Section,
-    option: &'a str,
+    name_of_option: &'a str,
     variables: Variables<'a>,
     /// References into other sections, as they were written, with their raw values.
     fetched: Vec<(String, Arc<str>)>,
@@ -92,14 +98,18 @@ impl<'a> Reading<'a> {
     }
 
     fn find(&self, key: &str) -> Option<Found<'a>> {
+        if key == "__name__" { Some(Found::Text(self.name)) } else { self.option(key) }
+    }
+
+    /// An option by its name, which may be that of a variable.
+    fn option(&self, key: &str) -> Option<Found<'a>> {
         if let Some((_, value)) = self.variables.iter().find(|(name, _)| name == key) {
             return Some(Found::Text(value));
         }
         if let Some((_, value)) = self.fetched.iter().find(|(name, _)| name == key) {
             return Some(Found::Shared(value.clone()));
         }
-        let found = found_in(self.own, key).or_else(|| found_in(&self.layers.defaults, key));
-        if found.is_none() && key == "__name__" { Some(Found::Text(self.name)) } else { found }
+        found_in(self.own, key).or_else(|| found_in(&self.layers.defaults, key))
     }
 
     fn replace(&mut self, text: &str, depth: usize) -> Result<(), Fatal> {
@@ -107,7 +117,7 @@ impl<'a> Reading<'a> {
             return Err(Fatal(format!(
                 "Recursion limit exceeded in value substitution: option {} in section {} contains an interpolation key \
                  which cannot be substituted in {DEEPEST} steps. Raw value: {}",
-                quoted(self.option),
+                quoted(self.name_of_option),
                 quoted(self.name),
                 quoted(&self.raw_value(text))
             )));
@@ -161,7 +171,7 @@ impl<'a> Reading<'a> {
                 return Err(Fatal(format!(
                     "Bad value substitution: option {} in section {} contains an interpolation key {} which is not a \
                      valid option name. Raw value: {}",
-                    quoted(self.option),
+                    quoted(self.name_of_option),
                     quoted(self.name),
                     quoted(&name),
                     quoted(&self.raw_value(text))
@@ -211,14 +221,14 @@ impl<'a> Reading<'a> {
     fn too_large(&self) -> Fatal {
         Fatal(format!(
             "option {} in section {} grows beyond all bounds when its references are replaced",
-            quoted(self.option),
+            quoted(self.name_of_option),
             quoted(self.name)
         ))
     }
 
     /// The raw value as errors show it: the files' own, even when a variable hides it.
     fn raw_value(&self, fallback: &str) -> String {
-        match self.layers.raw(self.name, self.option) {
+        match self.layers.raw(self.name, self.name_of_option) {
             Some(Found::Text(text)) => text.to_owned(),
             _ => fallback.to_owned(),
         }

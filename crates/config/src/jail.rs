@@ -97,6 +97,10 @@ impl Jail {
         for option in OPTIONS {
             jail.read_option(reader, layers, *option)?;
         }
+        let visible = jail.visible(None);
+        if let Some(filter) = &mut jail.filter {
+            filter.read_again(reader, &visible)?;
+        }
         jail.read_actions(reader)?;
         Ok(Some(jail))
     }
@@ -114,9 +118,8 @@ impl Jail {
                 Type::Truth => Value::Truth(truth(&text)),
                 Type::Int => int(&text).map_or_else(
                     || {
-                        let (option, section) = (repr_str(option), repr_str(section));
                         let text =
-                            format!("Wrong value for {option} in {section}. Using default one: 'None'");
+                            format!("Wrong value for '{option}' in '{section}'. Using default one: 'None'");
                         reader.messages.warning("configreader", text);
                         Value::Absent
                     },
@@ -128,11 +131,7 @@ impl Jail {
             Err(Missing::Option) => {
                 let Some(default) = default else { return Ok(()) };
                 let shown = if option == "enabled" { default.to_owned() } else { repr_str(default) };
-                let text = format!(
-                    "{} not defined in {}. Using default one: {shown}",
-                    repr_str(option),
-                    repr_str(section)
-                );
+                let text = format!("'{option}' not defined in '{section}'. Using default one: {shown}");
                 reader.messages.warning("configreader", text);
                 if option == "enabled" { Value::Truth(false) } else { Value::Text(default.to_owned()) }
             }
@@ -261,8 +260,7 @@ impl Jail {
         commands.extend(own_commands.first);
         if let Some(filter) = &self.filter {
             let combined = filter.combined(messages)?;
-            let used = combined.iter().filter(|(name, _)| !own.contains_key(name.as_str()));
-            let filter = filter_commands(jail, used.map(|(name, value)| (name.as_str(), value)))?;
+            let filter = filter_commands(jail, combined.iter().map(|(name, value)| (name.as_str(), value)))?;
             commands.extend(filter.first);
             commands.extend(filter.rest);
         }

@@ -117,6 +117,8 @@ fn merge(into: &mut Section, path: &Arc<Path>, from: &ini::Section, condition: O
     for (key, entry) in from {
         let key = match condition {
             None | Some("") => key.clone(),
+            // Nobody ever reads it.
+            Some(_) if &**key == "__name__" => continue,
             Some(condition) => format!("{key}{condition}").into(),
         };
         let origin = Origin { file: path.clone(), line: entry.line };
@@ -213,10 +215,7 @@ impl<'a> Reader<'a> {
     fn list(&mut self, path: &Path, chain: &mut Vec<PathBuf>, listed: &mut Listed) -> Result<(), Fatal> {
         let file = self.file(path)?;
         if chain.len() >= DEEPEST_INCLUDE {
-            return Err(Fatal(format!(
-                "More than {DEEPEST_INCLUDE} files include one another, down to {}",
-                path.display()
-            )));
+            return Err(Fatal("maximum recursion depth exceeded".into()));
         }
         if listed.files.len() >= MOST_FILES {
             return Err(Fatal(format!(
@@ -225,32 +224,29 @@ impl<'a> Reader<'a> {
             )));
         }
         chain.push(path.to_owned());
-        for included in &file.before {
-            self.include(included, &file.before, chain, listed)?;
-        }
+        self.include(&file.before, chain, listed)?;
         listed.files.push(file.clone());
-        for included in &file.after {
-            self.include(included, &file.after, chain, listed)?;
-        }
+        self.include(&file.after, chain, listed)?;
         chain.pop();
         Ok(())
     }
 
-    /// Adds an included file, and its `.local` unless that is named itself.
+    /// Adds included files, behind each its `.local` unless that is named itself. Files that led here are left out; their
+    /// `.local` is not, so that one which includes its own `.conf` is an endless chain, as in Fail2ban.
     fn include(
         &mut self,
-        path: &Path,
-        beside: &[PathBuf],
+        paths: &[PathBuf],
         chain: &mut Vec<PathBuf>,
         listed: &mut Listed,
     ) -> Result<(), Fatal> {
-        if !chain.iter().any(|file| file == path) && self.source.exists(path) {
-            self.list(path, chain, listed)?;
-        }
-        let local = path.with_extension("local");
-        if local != path && !beside.contains(&local) && !chain.contains(&local) && self.source.exists(&local)
-        {
-            self.list(&local, chain, listed)?;
+        for path in paths {
+            if !chain.contains(path) && self.source.exists(path) {
+                self.list(path, chain, listed)?;
+            }
+            let local = path.with_extension("local");
+            if !paths.contains(&local) && self.source.exists(&local) {
+                self.list(&local, chain, listed)?;
+            }
         }
         Ok(())
     }

@@ -78,7 +78,8 @@ fn early(reader: &mut Reader) -> Result<ServerOptions, Fatal> {
     })
 }
 
-fn layers(reader: &mut Reader) -> Result<Layers, Fatal> {
+/// Reads `fail2ban.conf` and the files around it.
+pub(crate) fn layers(reader: &mut Reader) -> Result<Layers, Fatal> {
     let stem = reader.source.path().join("fail2ban");
     Ok(reader.layers("fail2ban", &stem)?.unwrap_or_default())
 }
@@ -126,18 +127,21 @@ fn integer(reader: &mut Reader, layers: &Layers, section: &str, option: &str) ->
     }
 }
 
-/// Reads the global commands, and with them the warnings about what is missing.
-pub(crate) fn read_commands(reader: &mut Reader, request: &Request) -> Result<Vec<Command>, Fatal> {
-    let layers = layers(reader)?;
+/// The global commands from `fail2ban.conf`, and with them the warnings about what is missing.
+pub(crate) fn commands(
+    reader: &mut Reader,
+    layers: &Layers,
+    request: &Request,
+) -> Result<Vec<Command>, Fatal> {
     let mut values: Vec<(&str, Option<Py>)> = Vec::new();
     for (option, default) in STREAM {
         let value = match default {
-            Some(default) => Some(text(reader, &layers, option, default)?.map_or(Py::None, Py::Str)),
-            None => integer(reader, &layers, "Definition", option)?,
+            Some(default) => Some(text(reader, layers, option, default)?.map_or(Py::None, Py::Str)),
+            None => integer(reader, layers, "Definition", option)?,
         };
         values.push((option, value));
     }
-    let stacksize = integer(reader, &layers, "Thread", "stacksize")?;
+    let stacksize = integer(reader, layers, "Thread", "stacksize")?;
     let mut commands: Vec<Command> = Vec::new();
     if let Some(size) = stacksize {
         commands.push(vec!["set".into(), "thread".into(), Py::Dict(vec![("stacksize".into(), size)])]);

@@ -93,11 +93,12 @@ struct Reading {
 
 impl Reading {
     fn read(mut self, reader: &mut Reader, request: &Request) -> Result<Configuration, Fatal> {
-        let global = server::read_commands(reader, request)?;
+        let server = server::layers(reader)?;
         let stem = reader.source.path().join("jail");
         let mut layers = reader.layers("jail", &stem)?.unwrap_or_default();
         layers.define_default("fail2ban_version", "1.0.2");
         layers.define_default("fail2ban_confpath", &reader.source.path().display().to_string());
+        self.configuration.stream = server::commands(reader, &server, request)?;
         let names: Vec<String> = match &request.jail {
             Some(jail) => vec![jail.clone()],
             None => {
@@ -116,7 +117,6 @@ impl Reading {
                 Err(Broken::All(fatal)) => return Err(fatal),
             }
         }
-        self.configuration.stream = global;
         for outcome in std::mem::take(&mut self.outcomes) {
             self.convert(reader, request, outcome)?;
         }
