@@ -69,7 +69,12 @@ impl Genuine {
         Answer {
             code: answer["code"].as_i64().unwrap(),
             out: text("out"),
-            err: self.prefix.replace_all(&text("err"), "$1 ").into_owned(),
+            // Which of Python's calls hits the limit depends on how deep the interpreter itself is in calls already.
+            err: self
+                .prefix
+                .replace_all(&text("err"), "$1 ")
+                .replace("depth exceeded while calling a Python object", "depth exceeded")
+                .replace("depth exceeded", "depth exceeded while calling a Python object"),
         }
     }
 }
@@ -124,6 +129,7 @@ pub(crate) fn ours(directory: &str, flags: &[&str]) -> Answer {
         loglevel: server.loglevel,
         logtarget: server.logtarget,
         syslogsocket: server.syslogsocket,
+        server_told: true,
         ..Request::default()
     };
     let configuration = match read(&source, &request) {

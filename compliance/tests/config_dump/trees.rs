@@ -48,212 +48,64 @@ impl Tree {
     }
 }
 
-const JAILS: &[&str] = &["j", "k", "web-1", "Sec", "sec", "ä", "o'k", "a b", "j]x"];
-const NAMES: &[&str] = &["v0", "v1", "v2", "v3", "Own", "port"];
+#[rustfmt::skip]
+const JAILS: &[&str] = &[
+    "j", "k", "web-1", "Sec", "sec", "ä", "o'k", "a b", "j]x",
+];
+#[rustfmt::skip]
+const NAMES: &[&str] = &[
+    "v0", "v1", "v2", "v3", "Own", "port",
+];
+#[rustfmt::skip]
 const JAIL_OPTIONS: &[&str] = &[
-    "maxretry",
-    "maxmatches",
-    "findtime",
-    "bantime",
-    "bantime.increment",
-    "bantime.factor",
-    "bantime.formula",
-    "bantime.multipliers",
-    "bantime.maxtime",
-    "bantime.rndtime",
-    "bantime.overalljails",
-    "ignorecommand",
-    "ignoreself",
-    "ignoreip",
-    "ignorecache",
-    "logtimezone",
-    "logencoding",
-    "logpath",
-    "usedns",
-    "prefregex",
-    "ignoreregex",
-    "failregex",
-    "maxlines",
-    "datepattern",
-    "journalmatch",
-    "backend",
-    "action",
-    "filter",
-    "enabled",
-    "IgnoreIP",
-    "BANTIME",
-    "mode",
+    "maxretry", "maxmatches", "findtime", "bantime", "bantime.increment", "bantime.factor",
+    "bantime.formula", "bantime.multipliers", "bantime.maxtime", "bantime.rndtime", "bantime.overalljails",
+    "ignorecommand", "ignoreself", "ignoreip", "ignorecache", "logtimezone", "logencoding", "logpath",
+    "usedns", "prefregex", "ignoreregex", "failregex", "maxlines", "datepattern", "journalmatch", "backend",
+    "action", "filter", "enabled", "IgnoreIP", "BANTIME", "mode",
 ];
+#[rustfmt::skip]
 const FILTER_OPTIONS: &[&str] = &[
-    "usedns",
-    "prefregex",
-    "ignoreregex",
-    "failregex",
-    "failregex",
-    "maxlines",
-    "datepattern",
-    "journalmatch",
-    "p",
-    "date",
-    "t0",
-    "t1",
-    "t2",
-    "T3",
-    "re-a",
-    "re-b",
-    "logtype",
-    "before",
-    "bantime",
+    "usedns", "prefregex", "ignoreregex", "failregex", "failregex", "maxlines", "datepattern",
+    "journalmatch", "p", "date", "t0", "t1", "t2", "T3", "re-a", "re-b", "logtype", "before", "bantime",
     "__name__",
 ];
+#[rustfmt::skip]
 const ACTION_OPTIONS: &[&str] = &[
-    "actionstart",
-    "actionstart_on_demand",
-    "actionstop",
-    "actionflush",
-    "actionreload",
-    "actioncheck",
-    "actionrepair",
-    "actionrepair_on_unban",
-    "actionban",
-    "actionban",
-    "actionprolong",
-    "actionreban",
-    "actionunban",
-    "norestored",
-    "timeout",
-    "t0",
-    "t1",
-    "t2",
-    "T3",
-    "re-a",
-    "re-b",
-    "chain",
-    "name",
-    "actname",
-    "bantime",
-    "matches",
+    "actionstart", "actionstart_on_demand", "actionstop", "actionflush", "actionreload", "actioncheck",
+    "actionrepair", "actionrepair_on_unban", "actionban", "actionban", "actionprolong", "actionreban",
+    "actionunban", "norestored", "timeout", "t0", "t1", "t2", "T3", "re-a", "re-b", "chain", "name",
+    "actname", "bantime", "matches",
 ];
+#[rustfmt::skip]
 const TAGS: &[&str] = &[
-    "t0",
-    "t1",
-    "t2",
-    "t3",
-    "T3",
-    "HOST",
-    "ip",
-    "F-USER",
-    "/F-USER",
-    "re-<mode>",
-    "re-<t0>",
-    "known/t0",
-    "known/t1",
-    "known/chain",
-    "chain",
-    "Init/t0",
-    "Definition/t1",
-    "DEFAULT/t2",
-    "default/t2",
-    "nope/x",
-    "logtype",
-    "name",
-    "actname",
-    "bantime",
-    "matches",
-    "maxretry",
-    "findtime",
-    "logpath",
-    "port",
-    "enabled",
-    "backend",
-    "known/failregex",
-    "known/actionban",
-    "lt_file/t0",
-    "norestored",
-    "x y",
-    "ipmatches",
-    "failregex",
-    "maxlines",
-    "mode",
-    "usedns",
-    "ignoreip",
+    "t0", "t1", "t2", "t3", "T3", "HOST", "ip", "F-USER", "/F-USER", "re-<mode>", "re-<t0>", "known/t0",
+    "known/t1", "known/chain", "chain", "Init/t0", "Definition/t1", "DEFAULT/t2", "default/t2", "nope/x",
+    "logtype", "name", "actname", "bantime", "matches", "maxretry", "findtime", "logpath", "port",
+    "enabled", "backend", "known/failregex", "known/actionban", "lt_file/t0", "norestored", "x y",
+    "ipmatches", "failregex", "maxlines", "mode", "usedns", "ignoreip",
 ];
+#[rustfmt::skip]
 const REFERENCES: &[&str] = &[
-    "v0",
-    "v1",
-    "v2",
-    "v3",
-    "own",
-    "OWN",
-    "__name__",
-    "fail2ban_version",
-    "known/v0",
-    "known/v1",
-    "known/ignoreip",
-    "known/failregex",
-    "known/bantime",
-    "known/t0",
-    "default/v0",
-    "default/v1",
-    "sec/v0",
-    "j/v1",
-    "j/own",
-    "k/v2",
-    "DEFAULT/v0",
-    "Sec/v0",
-    "known/action",
-    "port",
+    "v0", "v1", "v2", "v3", "own", "OWN", "__name__", "fail2ban_version", "known/v0", "known/v1",
+    "known/ignoreip", "known/failregex", "known/bantime", "known/t0", "default/v0", "default/v1", "sec/v0",
+    "j/v1", "j/own", "k/v2", "DEFAULT/v0", "Sec/v0", "known/action", "port",
 ];
+/// References that never lead back to a variable: what trees without mistakes use.
+#[rustfmt::skip]
+const SAFE_REFERENCES: &[&str] = &[
+    "base", "BASE", "__name__", "fail2ban_version", "known/base", "default/base", "sec/base", "base2", "fail2ban_confpath",
+];
+#[rustfmt::skip]
 const LITERALS: &[&str] = &[
-    "x",
-    "10m",
-    "5",
-    "-1",
-    "1h 30m",
-    "true",
-    "ON",
-    "yes",
-    "no",
-    "1",
-    "0",
-    "127.0.0.1/8 ::1",
-    "a, b",
-    "^fail <HOST>$",
-    "é",
-    "\u{200b}",
-    "😀",
-    "a'b",
-    "a\"b",
-    "it's \"q\"",
-    "a\\nb",
-    "\\s+",
-    "tab\there",
-    "#x",
-    "a#b",
-    "a;b",
-    "1_0",
-    " 7",
-    "+3",
-    "0x1",
-    "auto",
-    "warn",
-    "raw",
-    "$(id)",
-    "100%%",
-    "%%",
-    "",
+    "x", "10m", "5", "-1", "1h 30m", "true", "ON", "yes", "no", "1", "0", "127.0.0.1/8 ::1", "a, b",
+    "^fail <HOST>$", "é", "\u{200b}", "😀", "a'b", "a\"b", "it's \"q\"", "a\\nb", "\\s+", "tab\there", "#x",
+    "a#b", "a;b", "1_0", " 7", "+3", "0x1", "auto", "warn", "raw", "$(id)", "100%%", "%%", "",
 ];
+#[rustfmt::skip]
 const EXPRESSIONS: &[&str] = &[
-    "^fail <HOST>$",
-    "bad <ip4>",
-    "<t0> from <HOST>",
-    "^%(v0)s",
-    "a b",
-    "\\d+ \\[",
-    "[;#]",
-    "<re-<mode>>",
-    "x{1,2}",
-    "^<F-MLFID>s</F-MLFID>",
+    "^fail <HOST>$", "bad <ip4>", "<t0> from <HOST>", "^%(v0)s", "a b", "\\d+ \\[", "[;#]", "<re-<mode>>",
+    "x{1,2}", "^<F-MLFID>s</F-MLFID>",
 ];
 
 struct Maker {
@@ -350,7 +202,7 @@ impl Maker {
         if main || self.random.once_in(2) {
             text.push_str("[DEFAULT]\n");
             if main {
-                text.push_str("backend = auto\nfilter = f\naction = a\n");
+                text.push_str("backend = auto\nfilter = f\naction = a\nbase = B\nbase2 = %(base)s<t0>\n");
                 for name in NAMES {
                     let value = self.random.pick(&["w", "5", "", "%%", "q <t1>"]);
                     text.push_str(&format!("{name} = {value}\n"));
@@ -365,6 +217,10 @@ impl Maker {
             self.options(&mut text, &banned, 3);
         }
         let mut names = JAILS.to_vec();
+        if main {
+            names.retain(|name| *name != "sec");
+            text.push_str("[sec]\nenabled = false\nbase = S\n");
+        }
         for _ in 0..1 + self.random.below(3) {
             let name = names.remove(self.random.below(names.len()));
             let suffix = if self.mistake() { "?family=inet6" } else { "" };
@@ -488,8 +344,7 @@ impl Maker {
             match self.random.below(10) {
                 0..=3 => out.push_str(self.random.pick(LITERALS)),
                 4..=5 => {
-                    let name =
-                        self.random.pick(&REFERENCES[..if self.mistakes > 0 { REFERENCES.len() } else { 8 }]);
+                    let name = self.random.pick(if self.mistakes > 0 { REFERENCES } else { SAFE_REFERENCES });
                     out.push_str(&format!("%({name})s"));
                 }
                 6..=7 => out.push_str(&format!("<{}>", self.random.pick(TAGS))),
@@ -622,7 +477,12 @@ impl Maker {
             let section = sections.remove(self.random.below(sections.len()));
             text.push_str(&format!("[{section}]\n"));
             let count = if section == "Definition" { 3 + self.random.below(6) } else { self.random.below(5) };
-            for option in self.chosen(options, count) {
+            let mut chosen = self.chosen(options, count);
+            if section == "Definition" && self.mistakes == 0 && options.contains(&"failregex") {
+                chosen.retain(|option| *option != "failregex");
+                chosen.push("failregex");
+            }
+            for option in chosen {
                 let value = self.definition_value(option);
                 self.comment(&mut text);
                 text.push_str(&format!("{option} = {value}\n"));
@@ -661,7 +521,7 @@ impl Maker {
                             ]);
                             out.push_str(&format!("%({name})s"));
                         }
-                        6 => out.push_str(self.random.pick(&["%(__name__)s", "%(enabled)s", "%(backend)s"])),
+                        6 => out.push_str("%(__name__)s"),
                         7 => {
                             out.push_str(self.random.pick(&[" ; comment", "\n  more", "\n\n  gap", " # no"]))
                         }

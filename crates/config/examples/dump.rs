@@ -48,6 +48,7 @@ fn answer(args: &[String]) -> Answer {
         allow_no_files: dumps,
         test: has("-t"),
         jail_by_jail: has("--jail-by-jail"),
+        server_told: true,
         ..Request::default()
     };
     match read(&source, &request) {

@@ -13,6 +13,9 @@ pub(crate) struct Reference {
     pub(crate) options: Vec<(String, String)>,
 }
 
+/// How many characters of a mistake are shown.
+const SHOWN: usize = 25;
+
 /// Reads one definition.
 ///
 /// # Errors
@@ -43,14 +46,16 @@ fn options(text: &str) -> Result<Vec<(String, String)>, String> {
             if nothing_follows(rest) {
                 return Ok(options);
             }
-            return Err(format!("expected option, wrong syntax at {}: {rest}", characters(text, at)));
+            let shown: String = rest.chars().take(SHOWN).collect();
+            return Err(format!("expected option, wrong syntax at {}: {shown}", characters(text, at)));
         };
         let value_at = text.len() - behind.len();
         let (value, behind) = option_value(behind);
         let value = if text[value_at..].len() - behind.len() == value.len() { strip(value) } else { value };
         let Some(next) = separator(behind) else {
+            let shown: String = behind.chars().take(SHOWN).collect();
             return Err(format!(
-                "unexpected syntax at {} after option {}: {behind}",
+                "unexpected syntax at {} after option {}: {shown}",
                 characters(text, text.len() - behind.len()),
                 portcullis_value::repr_str(name)
             ));

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use indexmap::IndexMap;
 
@@ -86,7 +87,7 @@ impl Value {
 /// A filter or an action as a jail uses it.
 pub(crate) struct Definition {
     kind: Kind,
-    layers: Layers,
+    layers: Rc<Layers>,
     /// What `%(…)s` finds before the file's own: the jail's options, then the bracket's.
     variables: Vec<(String, String)>,
     /// The variables of the first reading, once there was a second.
@@ -204,11 +205,16 @@ impl Definition {
 
     /// Reads the options of the table once more, now that the jail's are known: they are variables from now on, and what
     /// the jail has itself is left out. (What brackets or `[Init]` give is not: it is sent besides the jail's.)
-    pub(crate) fn read_again(&mut self, reader: &mut Reader, jail: &[(String, String)]) -> Result<(), Fatal> {
+    pub(crate) fn read_again(
+        &mut self,
+        reader: &mut Reader,
+        jail: &[(String, String)],
+        own: impl Fn(&str) -> bool,
+    ) -> Result<(), Fatal> {
         self.given = std::mem::take(&mut self.variables);
         self.variables = variables(jail.iter().chain(&self.given));
         self.options.clear();
-        self.read_options(reader, |option| jail.iter().any(|(name, _)| name == option))
+        self.read_options(reader, own)
     }
 
     fn replaced(
@@ -219,8 +225,9 @@ impl Definition {
         for (name, value) in &self.parameters {
             values.insert(name.clone(), Value::Text(value.clone()));
         }
+        let conditional = values.keys().filter(|name| !name.starts_with("known/"));
         let mut untouched: HashSet<String> =
-            values.keys().filter_map(|name| Some(name.split_once('?')?.0.to_owned())).collect();
+            conditional.filter_map(|name| Some(name.split_once('?')?.0.to_owned())).collect();
         if self.kind == Kind::Action {
             untouched.extend(RUN_TIME_TAGS.iter().map(|tag| (*tag).to_owned()));
         }
@@ -235,11 +242,31 @@ impl Definition {
         let mut texts = tags.values;
         for (name, value) in &mut values {
             if let Some(text) = texts.swap_remove(name) {
-                *value = typed(name, text, messages);
+                *value = self.typed(name, text, messages);
             }
         }
-        values.retain(|name, value| name != "maxlines" || *value != Value::Absent);
+        values
+            .retain(|name, value| self.kind == Kind::Action || name != "maxlines" || *value != Value::Absent);
         Ok(values)
+    }
+
+    /// The value as the server takes it.
+    fn typed(&self, option: &str, text: String, messages: &mut Messages) -> Value {
+        if ACTION_TRUTHS.contains(&option) {
+            return Value::Truth(truth(&text));
+        }
+        if self.kind == Kind::Action || option != "maxlines" {
+            return Value::Text(text);
+        }
+        int(&text).map_or_else(
+            || {
+                let shown = portcullis_value::repr_str(&text);
+                let text = format!("Wrong int value {shown} for 'maxlines'. Using default one: None");
+                messages.warning("configreader", text);
+                Value::Absent
+            },
+            Value::Int,
+        )
     }
 
     /// What an action is sent: its options, tags replaced, then its parameters, in which the server replaces tags.
@@ -270,12 +297,15 @@ impl Definition {
             None => match self.defined(tag) {
                 Err(Missing::Option | Missing::Section) => {
                     let given = if self.given.is_empty() { &self.variables } else { &self.given };
-                    return Ok(given.iter().find(|(name, _)| name == tag).map(|(_, value)| value.clone()));
+                    if !given.iter().any(|(name, _)| name == tag) {
+                        return Ok(None);
+                    }
+                    self.layers.value("Definition", tag, &self.variables)
                 }
                 found => found,
             },
-            Some(("known", option)) => match self.layers.value("Definition", tag, &self.variables) {
-                Err(Missing::Option) => self.layers.value("Definition", option, &[]),
+            Some(("known", option)) => match self.layers.known_value("Definition", option) {
+                Err(Missing::Option | Missing::Section) => self.layers.value("Definition", option, &[]),
                 found => found,
             },
             Some((section, option)) => {
@@ -302,23 +332,4 @@ fn variables<'a>(from: impl Iterator<Item = &'a (String, String)>) -> Vec<(Strin
 
 fn no_section(messages: &mut Messages) {
     messages.error("configreader", "No section: 'Definition'".into());
-}
-
-/// The value as the server takes it.
-fn typed(option: &str, text: String, messages: &mut Messages) -> Value {
-    if ACTION_TRUTHS.contains(&option) {
-        return Value::Truth(truth(&text));
-    }
-    if option != "maxlines" {
-        return Value::Text(text);
-    }
-    int(&text).map_or_else(
-        || {
-            let shown = portcullis_value::repr_str(&text);
-            let text = format!("Wrong int value {shown} for 'maxlines'. Using default one: None");
-            messages.warning("configreader", text);
-            Value::Absent
-        },
-        Value::Int,
-    )
 }

@@ -37,6 +37,26 @@ impl Layers {
     /// The value of an option with everything replaced.
     pub(crate) fn value(&self, section: &str, option: &str, variables: Variables) -> Result<String, Missing> {
         let own = self.section(section).ok_or(Missing::Section)?;
+        self.value_in(section, own, option, variables)
+    }
+
+    /// The value that an option had before the last file that changed it. It is replaced as if what was changed were a
+    /// section of its own.
+    pub(crate) fn known_value(&self, section: &str, option: &str) -> Result<String, Missing> {
+        let known = self.section(section).ok_or(Missing::Section)?.before();
+        if known.options.is_empty() {
+            return Err(Missing::Section);
+        }
+        self.value_in(&format!("KNOWN/{section}"), &known, option, &[])
+    }
+
+    fn value_in(
+        &self,
+        section: &str,
+        own: &Section,
+        option: &str,
+        variables: Variables,
+    ) -> Result<String, Missing> {
         let option = option.to_lowercase();
         let reading = Reading {
             layers: self,
@@ -228,7 +248,8 @@ impl<'a> Reading<'a> {
 
     /// The raw value as errors show it: the files' own, even when a variable hides it.
     fn raw_value(&self, fallback: &str) -> String {
-        match self.layers.raw(self.name, self.name_of_option) {
+        let found = found_in(self.own, self.name_of_option);
+        match found.or_else(|| found_in(&self.layers.defaults, self.name_of_option)) {
             Some(Found::Text(text)) => text.to_owned(),
             _ => fallback.to_owned(),
         }

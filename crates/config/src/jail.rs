@@ -99,7 +99,7 @@ impl Jail {
         }
         let visible = jail.visible(None);
         if let Some(filter) = &mut jail.filter {
-            filter.read_again(reader, &visible)?;
+            filter.read_again(reader, &visible, |option| jail.options.contains_key(option))?;
         }
         jail.read_actions(reader)?;
         Ok(Some(jail))
@@ -181,7 +181,7 @@ impl Jail {
         };
         let everything = filter.everything(&mut reader.messages)?;
         if let Some(section) = layers.sections.get_mut(self.name.as_str()) {
-            for (option, value) in &everything {
+            for (option, value) in everything.iter().filter(|(option, _)| !option.starts_with("known/")) {
                 let known = match value {
                     Value::Int(_) => Known::Other("int"),
                     Value::Absent => Known::Other("NoneType"),

@@ -3,7 +3,7 @@
 //! For a name such as `jail` these are `jail.conf`, `jail.d/*.conf`, `jail.local`, `jail.d/*.local`, each with what its
 //! `[INCLUDES]` names around it. Later ones win, option by option; what they replace stays known.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,8 +19,8 @@ use crate::source::{Source, Unreadable};
 
 /// More files than this for one name mean includes that multiply.
 const MOST_FILES: usize = 20_000;
-/// A longer chain of includes is a mistake; the genuine program ends at Python's recursion limit.
-const DEEPEST_INCLUDE: usize = 150;
+/// A longer chain of includes is an error: where Fail2ban runs into Python's recursion limit.
+const DEEPEST_INCLUDE: usize = 489;
 
 /// Where a value stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +58,20 @@ pub struct Section {
 }
 
 impl Section {
+    /// What was there before the last file that changed it, as a section.
+    pub(crate) fn before(&self) -> Section {
+        let mut before = Section::default();
+        for (name, setting) in &self.options {
+            if let (Some(Known::Text(_)), Some((raw, origin))) =
+                (self.known.get(name), setting.shadowed.last())
+            {
+                let setting = Setting { raw: raw.clone(), origin: origin.clone(), shadowed: Vec::new() };
+                before.options.insert(name.clone(), setting);
+            }
+        }
+        before
+    }
+
     /// Options in the order of their first appearance.
     pub fn options(&self) -> impl Iterator<Item = (&str, &Setting)> {
         self.options.iter().map(|(name, setting)| (&**name, setting))
@@ -149,22 +163,33 @@ pub(crate) struct Reader<'a> {
     pub(crate) source: &'a Source,
     pub(crate) messages: Messages,
     files: HashMap<PathBuf, Rc<File>>,
-}
-
-/// The files of a name in their order, and which of them are there of their own accord.
-#[derive(Default)]
-struct Listed {
-    files: Vec<Rc<File>>,
+    lists: HashMap<PathBuf, Rc<Vec<Rc<File>>>>,
+    layers: HashMap<PathBuf, Option<Rc<Layers>>>,
 }
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(source: &'a Source) -> Self {
-        Reader { source, messages: Messages::default(), files: HashMap::new() }
+        Reader {
+            source,
+            messages: Messages::default(),
+            files: HashMap::new(),
+            lists: HashMap::new(),
+            layers: HashMap::new(),
+        }
     }
 
     /// Everything that configures `name` (`jail`, `filter.d/sshd`), which is found at `stem` with an extension added.
-    /// Nothing if no file can be read; that has been said then.
-    pub(crate) fn layers(&mut self, name: &str, stem: &Path) -> Result<Option<Layers>, Fatal> {
+    /// Nothing if no file can be read; that was said when it was asked for first.
+    pub(crate) fn layers(&mut self, name: &str, stem: &Path) -> Result<Option<Rc<Layers>>, Fatal> {
+        if let Some(layers) = self.layers.get(stem) {
+            return Ok(layers.clone());
+        }
+        let layers = self.put_together(name, stem)?.map(Rc::new);
+        self.layers.insert(stem.to_owned(), layers.clone());
+        Ok(layers)
+    }
+
+    fn put_together(&mut self, name: &str, stem: &Path) -> Result<Option<Layers>, Fatal> {
         let directory = self.source.path().display().to_string();
         self.messages.info("configreader", format!("Loading configs for {name} under {directory} "));
         let with = |extension: &str| {
@@ -182,11 +207,11 @@ impl<'a> Reader<'a> {
             self.messages.error("configreader", absent());
             return Ok(None);
         }
-        let mut listed = Listed::default();
+        let mut files = Vec::new();
         for path in &candidates {
-            self.list(path, &mut Vec::new(), &mut listed)?;
+            files.extend(self.list(path, &mut Vec::new())?.iter().cloned());
         }
-        let readable: Vec<_> = listed.files.iter().filter(|file| file.parsed.is_some()).collect();
+        let readable: Vec<_> = files.iter().filter(|file| file.parsed.is_some()).collect();
         let names = readable.iter().map(|file| repr_str(&file.path.to_string_lossy())).collect::<Vec<_>>();
         self.messages.info("configparserinc", format!("  Loading files: [{}]", names.join(", ")));
         let mut layers = Layers::default();
@@ -211,43 +236,53 @@ impl<'a> Reader<'a> {
         Ok(Some(layers))
     }
 
-    /// Adds a file and what it includes. `chain` holds the files that led here.
-    fn list(&mut self, path: &Path, chain: &mut Vec<PathBuf>, listed: &mut Listed) -> Result<(), Fatal> {
+    /// A file between those that it includes. `chain` holds the files that led here. What a file brings with it is found
+    /// out once: met again from elsewhere, it brings the same.
+    fn list(&mut self, path: &Path, chain: &mut Vec<PathBuf>) -> Result<Rc<Vec<Rc<File>>>, Fatal> {
+        if let Some(files) = self.lists.get(path) {
+            return Ok(files.clone());
+        }
         let file = self.file(path)?;
         if chain.len() >= DEEPEST_INCLUDE {
-            return Err(Fatal("maximum recursion depth exceeded".into()));
+            return Err(Fatal("maximum recursion depth exceeded while calling a Python object".into()));
         }
-        if listed.files.len() >= MOST_FILES {
-            return Err(Fatal(format!(
-                "More than {MOST_FILES} files are included, the last by {}",
-                path.display()
-            )));
+        let mut files = Vec::new();
+        self.include(&file, &file.before, chain, &mut files)?;
+        files.push(file.clone());
+        self.include(&file, &file.after, chain, &mut files)?;
+        if files.len() > MOST_FILES {
+            return Err(Fatal(format!("{} includes more than {MOST_FILES} files", path.display())));
         }
-        chain.push(path.to_owned());
-        self.include(&file.before, chain, listed)?;
-        listed.files.push(file.clone());
-        self.include(&file.after, chain, listed)?;
-        chain.pop();
-        Ok(())
+        let files = Rc::new(files);
+        self.lists.insert(path.to_owned(), files.clone());
+        Ok(files)
     }
 
-    /// Adds included files, behind each its `.local` unless that is named itself. Files that led here are left out; their
-    /// `.local` is not, so that one which includes its own `.conf` is an endless chain, as in Fail2ban.
+    /// Adds files that `file` includes, behind each its `.local` unless that is named itself. Files on the way to `file` are
+    /// left out. Their `.local` are not, so that one which includes its own `.conf` never ends, as in Fail2ban.
     fn include(
         &mut self,
+        file: &File,
         paths: &[PathBuf],
         chain: &mut Vec<PathBuf>,
-        listed: &mut Listed,
+        files: &mut Vec<Rc<File>>,
     ) -> Result<(), Fatal> {
+        let named: HashSet<&PathBuf> = paths.iter().collect();
+        let paths: Vec<_> = paths.iter().filter(|path| !chain.contains(path)).collect();
+        chain.push(file.path.to_path_buf());
         for path in paths {
-            if !chain.contains(path) && self.source.exists(path) {
-                self.list(path, chain, listed)?;
+            if self.source.exists(path) {
+                files.extend(self.list(path, chain)?.iter().cloned());
             }
             let local = path.with_extension("local");
-            if !paths.contains(&local) && self.source.exists(&local) {
-                self.list(&local, chain, listed)?;
+            if !named.contains(&local) && self.source.exists(&local) {
+                files.extend(self.list(&local, chain)?.iter().cloned());
+            }
+            if files.len() > MOST_FILES {
+                break;
             }
         }
+        chain.pop();
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! `fail2ban.conf`: what the server and its client need before there is any jail.
 
+use std::rc::Rc;
+
 use portcullis_value::{Command, Value as Py, repr_str};
 
 use crate::interpolate::Missing;
@@ -79,7 +81,7 @@ fn early(reader: &mut Reader) -> Result<ServerOptions, Fatal> {
 }
 
 /// Reads `fail2ban.conf` and the files around it.
-pub(crate) fn layers(reader: &mut Reader) -> Result<Layers, Fatal> {
+pub(crate) fn layers(reader: &mut Reader) -> Result<Rc<Layers>, Fatal> {
     let stem = reader.source.path().join("fail2ban");
     Ok(reader.layers("fail2ban", &stem)?.unwrap_or_default())
 }

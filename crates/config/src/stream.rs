@@ -3,7 +3,7 @@
 use portcullis_value::{Command, Value as Py, repr_str};
 
 use crate::jail::{Broken, Jail};
-use crate::layers::Reader;
+use crate::layers::{Layers, Reader};
 use crate::message::{Fatal, Message};
 use crate::server;
 use crate::source::Source;
@@ -20,7 +20,9 @@ pub struct Request {
     /// Our own way: whatever is wrong with one jail costs that jail only. Without it, Fail2ban's: a mistake that is no
     /// mere "unable to read" ends everything.
     pub jail_by_jail: bool,
-    /// Replaces the files' `loglevel`.
+    /// What there is to say about the files of `fail2ban.conf` was said by [`crate::read_server`].
+    pub server_told: bool,
+    /// Replaces the files' `loglevel`. The client gives what [`crate::read_server`] found, or its own option.
     pub loglevel: Option<String>,
     /// Replaces the files' `logtarget`.
     pub logtarget: Option<String>,
@@ -94,16 +96,22 @@ struct Reading {
 impl Reading {
     fn read(mut self, reader: &mut Reader, request: &Request) -> Result<Configuration, Fatal> {
         let server = server::layers(reader)?;
+        if request.server_told {
+            reader.messages.0.clear();
+        }
         let stem = reader.source.path().join("jail");
-        let mut layers = reader.layers("jail", &stem)?.unwrap_or_default();
+        let mut layers =
+            reader.layers("jail", &stem)?.map_or_else(Layers::default, |layers| (*layers).clone());
         layers.define_default("fail2ban_version", "1.0.2");
         layers.define_default("fail2ban_confpath", &reader.source.path().display().to_string());
         self.configuration.stream = server::commands(reader, &server, request)?;
         let names: Vec<String> = match &request.jail {
             Some(jail) => vec![jail.clone()],
-            None => {
-                layers.sections().map(|(name, _)| name.to_owned()).filter(|name| name != "INCLUDES").collect()
-            }
+            None => layers
+                .sections()
+                .map(|(name, _)| name.to_owned())
+                .filter(|name| name != "INCLUDES" && !name.starts_with("KNOWN/"))
+                .collect(),
         };
         for name in names {
             match Jail::read(reader, &mut layers, &name) {
@@ -150,7 +158,7 @@ impl Reading {
             },
             Outcome::Broken(name, why) => (name, why),
         };
-        let text = format!("Jail {} skipped, because of wrong configuration: {why}", repr_str(&name));
+        let text = format!("Jail '{name}' skipped, because of wrong configuration: {why}");
         self.configuration.stream.push(vec![Py::from("config-error"), Py::from(text)]);
         self.configuration.broken.push(name);
         Ok(())
