@@ -56,6 +56,8 @@ pub struct Jail {
     /// Detect and tell, but ban nobody.
     pub dry_run: bool,
     zone: TimeZone,
+    /// Who is to be banned once the lines at hand are judged.
+    due: Vec<Ticket>,
     /// State of the generator behind `bantime.rndtime`.
     random: u64,
     cleaned: Timestamp,
@@ -78,6 +80,7 @@ impl Jail {
             increment: Increment::default(),
             dry_run: false,
             zone,
+            due: Vec::new(),
             random: seed | 1,
             cleaned: Timestamp::default(),
         }
@@ -88,7 +91,8 @@ impl Jail {
         &self.name
     }
 
-    /// Judges one line of a log.
+    /// Judges one line of a log. Whoever is to be banned for it is banned by [`Jail::settle`]: Fail2ban bans when it has
+    /// read what there is, and its log tells all failures first.
     pub fn line(&mut self, line: &str, at: Moment, outside: &mut dyn Outside, effects: &mut Vec<Effect>) {
         let verdict = self.filter.judge(line, at, outside);
         effects.extend(verdict.notes.into_iter().map(Effect::Say));
@@ -107,7 +111,7 @@ impl Jail {
         let (jail, id) = (&self.name, &failure.id);
         let found = format!("[{jail}] Found {id} - {}", local_text(failure.time, &self.zone));
         effects.push(Effect::Say(LogLine::new(Level::INFO, "filter", found)));
-        self.count(failure, 1.0, at, outside, effects);
+        self.count(failure, 1.0, outside, effects);
         self.clean_up(at.now);
     }
 
@@ -115,21 +119,23 @@ impl Jail {
         &mut self,
         failure: Failure,
         attempts: f64,
-        at: Moment,
         outside: &mut dyn Outside,
         effects: &mut Vec<Effect>,
     ) {
         let again = self.increment.is_on().then(|| failure.clone());
-        if let Some(ticket) = self.tally.failed(failure, attempts) {
-            self.ban(ticket, at, outside, effects);
-        }
+        self.due.extend(self.tally.failed(failure, attempts));
         let Some(failure) = again else { return };
         let Some(history) = outside.history(&failure.id, self.increment.overalljails()) else { return };
         let Some(known) = known(&history, failure.time, self.tally.settings().maxretry) else { return };
         effects.push(Effect::Say(known.line(&self.name, &failure.id, &self.zone)));
-        if let Some(extra) = known.extra()
-            && let Some(ticket) = self.tally.failed_again(failure, extra)
-        {
+        if let Some(extra) = known.extra() {
+            self.due.extend(self.tally.failed_again(failure, extra));
+        }
+    }
+
+    /// Bans whom the lines judged so far have condemned.
+    pub fn settle(&mut self, at: Moment, outside: &mut dyn Outside, effects: &mut Vec<Effect>) {
+        for ticket in std::mem::take(&mut self.due) {
             self.ban(ticket, at, outside, effects);
         }
     }
@@ -231,7 +237,8 @@ impl Jail {
         let attempts = lines.len().max(1) as f64;
         let matches = lines.into_iter().map(MatchedLine::plain).collect();
         let failure = Failure { id, ip: None, time: at.now, matches, data: crate::failure::Data::new() };
-        self.count(failure, attempts, at, outside, effects);
+        self.count(failure, attempts, outside, effects);
+        self.settle(at, outside, effects);
     }
 
     /// Ends the bans of this identity, or of everybody in this network; says whose.

@@ -1,5 +1,6 @@
 //! How a server comes up: in the background as another process, which the client then configures, or right here.
 
+use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
@@ -74,14 +75,14 @@ fn prepared(session: &Session) -> Option<Vec<Value>> {
         return None;
     }
     let stream = configuration::stream_for_server(session, None)?;
-    if Path::new(socket).exists() && !session.arguments.force {
-        let text = "Fail2ban seems to be in unexpected state (not running but the socket exists)";
-        session.log.error("", text);
-        if Path::new(socket).is_dir() {
-            session
-                .log
-                .error("", &format!("{socket} is a directory. Remove it, or give another socket with -s"));
-        }
+    // Differs: Fail2ban refuses to start where a killed server has left its socket. Only what is no socket is in the way.
+    if let Ok(there) = std::fs::symlink_metadata(socket)
+        && !there.file_type().is_socket()
+        && (there.is_dir() || !session.arguments.force)
+    {
+        let what = if there.is_dir() { "a directory" } else { "no socket" };
+        let text = format!("cannot use {socket} as the control socket: it is {what}. Give another with -s");
+        session.log.error("", &text);
         return None;
     }
     Some(stream)

@@ -413,6 +413,7 @@ impl Running {
                 }
             }
         }
+        self.definition.jail.settle(at, &mut self.outside, &mut effects);
         if let Some(line) = bad
             && self.told_encoding.insert(Arc::clone(&batch.path))
         {
