@@ -16,51 +16,80 @@ use Num::{Float, Int};
 type Names<'n> = &'n dyn Fn(&str) -> Option<Number>;
 
 pub(super) fn eval(root: &Node, scope: Scope, names: Names<'_>) -> Result<Number, EvalError> {
-    Ok(match value(root, scope, names)? {
+    Ok(match (Evaluation { scope, names }).value(root)? {
         Int(number) => Number::Int(number.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64),
         Float(number) => Number::Float(number),
     })
 }
 
-fn value(node: &Node, scope: Scope, names: Names<'_>) -> Result<Num, EvalError> {
-    let of = |node: &Node| value(node, scope, names);
-    Ok(match node {
-        Node::Int(number) => Int(*number),
-        Node::Float(number) => Float(*number),
-        Node::Name(name) => lookup(name, scope, names)?,
-        Node::Call(function, arguments) => {
-            let arguments = arguments.iter().map(of).collect::<Result<Vec<_>, _>>()?;
-            call(function, &arguments, scope, names)?
-        }
-        Node::Unary(op, operand) => unary(op, of(operand)?)?,
-        Node::Binary(op, left, right) => binary(op, of(left)?, of(right)?)?,
-        Node::Compare(first, rest) => {
-            let mut left = of(first)?;
-            for (op, right) in rest {
-                let right = of(right)?;
-                if !compare(op, left, right) {
-                    return Ok(Int(0));
+/// Nesting recurses, and by nesting alone: `value` and each of its arms is small, so that a small stack suffices.
+struct Evaluation<'n> {
+    scope: Scope,
+    names: Names<'n>,
+}
+
+impl Evaluation<'_> {
+    fn value(&self, node: &Node) -> Result<Num, EvalError> {
+        match node {
+            Node::Int(number) => Ok(Int(*number)),
+            Node::Float(number) => Ok(Float(*number)),
+            Node::Name(name) => lookup(name, self.scope, self.names),
+            Node::Call(function, arguments) => self.call(function, arguments),
+            Node::Unary(op, operand) => unary(op, self.value(operand)?),
+            Node::Power(base, exponent) => power(self.value(base)?, self.value(exponent)?),
+            Node::Chain(first, rest) => self.chain(first, rest),
+            Node::Compare(first, rest) => self.compare(first, rest),
+            Node::And(operands) => self.first(operands, false),
+            Node::Or(operands) => self.first(operands, true),
+            Node::If { condition, then, otherwise } => {
+                if self.value(condition)?.is_true() {
+                    self.value(then)
+                } else {
+                    self.value(otherwise)
                 }
-                left = right;
-            }
-            Int(1)
-        }
-        Node::And(left, right) => match of(left)? {
-            left if left.is_true() => of(right)?,
-            left => left,
-        },
-        Node::Or(left, right) => match of(left)? {
-            left if left.is_true() => left,
-            _ => of(right)?,
-        },
-        Node::If { condition, then, otherwise } => {
-            if of(condition)?.is_true() {
-                of(then)?
-            } else {
-                of(otherwise)?
             }
         }
-    })
+    }
+
+    fn call(&self, function: &str, arguments: &[Node]) -> Result<Num, EvalError> {
+        let mut numbers = Vec::with_capacity(arguments.len());
+        for argument in arguments {
+            numbers.push(self.value(argument)?);
+        }
+        call(function, &numbers, self.scope, self.names)
+    }
+
+    fn chain(&self, first: &Node, rest: &[(&str, Node)]) -> Result<Num, EvalError> {
+        let mut left = self.value(first)?;
+        for (op, right) in rest {
+            left = binary(op, left, self.value(right)?)?;
+        }
+        Ok(left)
+    }
+
+    fn compare(&self, first: &Node, rest: &[(&str, Node)]) -> Result<Num, EvalError> {
+        let mut left = self.value(first)?;
+        for (op, right) in rest {
+            let right = self.value(right)?;
+            if !compare(op, left, right) {
+                return Ok(Int(0));
+            }
+            left = right;
+        }
+        Ok(Int(1))
+    }
+
+    /// The first operand that is true (or false), else the last.
+    fn first(&self, operands: &[Node], truth: bool) -> Result<Num, EvalError> {
+        let mut value = Int(0);
+        for operand in operands {
+            value = self.value(operand)?;
+            if value.is_true() == truth {
+                break;
+            }
+        }
+        Ok(value)
+    }
 }
 
 impl Num {

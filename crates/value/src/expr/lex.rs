@@ -9,7 +9,18 @@ pub(super) enum Token {
     Name(String),
     /// An operator or a bracket.
     Op(&'static str),
+    /// A character that no expression has.
+    Stray,
     End,
+}
+
+/// The words of a text, up to its end or to what is no word.
+pub(super) struct Words {
+    pub(super) tokens: Vec<Placed>,
+    /// What is no word. Python tells it even if the words before make no sense.
+    pub(super) error: Option<SyntaxError>,
+    /// The innermost bracket that is not closed, and its column.
+    pub(super) open: Option<(char, usize)>,
 }
 
 /// A token and the columns (from 1, in characters) where it begins and ends.
@@ -26,69 +37,89 @@ const OPERATORS: [&str; 26] = [
     "&", "|", "^", ".", "[", "]", ":",
 ];
 
-pub(super) fn tokens(text: &str) -> Result<Vec<Placed>, SyntaxError> {
+pub(super) fn words(text: &str) -> Words {
     let chars: Vec<char> = text.chars().collect();
-    let mut out = Vec::new();
+    let mut words = Words { tokens: Vec::new(), error: None, open: None };
     let mut open: Vec<(char, usize)> = Vec::new();
     let mut at = 0;
-    while at < chars.len() {
+    while at < chars.len() && chars[at] != '#' {
+        if matches!(chars[at], ' ' | '\t' | '\x0c') {
+            at += 1;
+            continue;
+        }
         let begin = at;
-        let c = chars[at];
-        let token = match c {
-            ' ' | '\t' | '\x0c' => {
-                at += 1;
-                continue;
+        match token(&chars, &mut at, text)
+            .and_then(|token| balanced(&token, &mut open, begin, text).map(|()| token))
+        {
+            Ok(token) => words.tokens.push(Placed { token, begin: begin + 1, end: at + 1 }),
+            Err(error) => {
+                words.error = Some(error);
+                break;
             }
-            '#' => break,
-            '0'..='9' => number(&chars, &mut at, text)?,
-            '.' if chars.get(at + 1).is_some_and(char::is_ascii_digit) => number(&chars, &mut at, text)?,
-            c if c == '_' || c.is_alphabetic() => {
-                while at < chars.len() && (chars[at] == '_' || chars[at].is_alphanumeric()) {
-                    at += 1;
-                }
-                Token::Name(chars[begin..at].iter().collect())
+        }
+    }
+    words.open = open.pop();
+    // Python reports an unexpected end with column 0.
+    words.tokens.push(Placed { token: Token::End, begin: 0, end: 0 });
+    words
+}
+
+fn token(chars: &[char], at: &mut usize, text: &str) -> Result<Token, SyntaxError> {
+    let begin = *at;
+    match chars[begin] {
+        '0'..='9' => number(chars, at, text),
+        '.' if chars.get(begin + 1).is_some_and(char::is_ascii_digit) => number(chars, at, text),
+        c if c == '_' || c.is_alphabetic() => {
+            while chars.get(*at).is_some_and(|c| *c == '_' || c.is_alphanumeric()) {
+                *at += 1;
             }
-            c => match OPERATORS
-                .iter()
-                .find(|op| op.chars().enumerate().all(|(i, o)| chars.get(at + i) == Some(&o)))
-            {
+            Ok(Token::Name(chars[begin..*at].iter().collect()))
+        }
+        c => {
+            let stands_here =
+                |op: &&&str| op.chars().enumerate().all(|(i, o)| chars.get(begin + i) == Some(&o));
+            match OPERATORS.iter().find(stands_here) {
                 Some(op) => {
-                    at += op.len();
-                    Token::Op(op)
+                    *at += op.len();
+                    Ok(Token::Op(op))
                 }
                 None if c.is_ascii() => {
-                    return Err(SyntaxError::at("invalid syntax", text, begin + 1, begin + 2));
+                    *at += 1;
+                    Ok(Token::Stray)
                 }
                 None => {
                     let message = format!("invalid character '{c}' (U+{:04X})", c as u32);
-                    return Err(SyntaxError::at(message, text, begin + 1, begin + 1));
+                    Err(SyntaxError::at(message, text, begin + 1, begin + 1))
                 }
-            },
-        };
-        match token {
-            Token::Op("(" | "[") => open.push((c, begin + 1)),
-            Token::Op(")" | "]") => match open.pop() {
-                Some(('(', _)) if c == ')' => {}
-                Some(('[', _)) if c == ']' => {}
-                Some((opener, _)) => {
-                    let message =
-                        format!("closing parenthesis '{c}' does not match opening parenthesis '{opener}'");
-                    return Err(SyntaxError::at(message, text, begin + 1, begin + 1));
-                }
-                None => {
-                    return Err(SyntaxError::at(format!("unmatched '{c}'"), text, begin + 1, begin + 1));
-                }
-            },
-            _ => {}
+            }
         }
-        out.push(Placed { token, begin: begin + 1, end: at + 1 });
     }
-    if let Some((opener, column)) = open.pop() {
-        return Err(SyntaxError::at(format!("'{opener}' was never closed"), text, column, 0));
-    }
-    // Python reports an unexpected end with column 0.
-    out.push(Placed { token: Token::End, begin: 0, end: 0 });
-    Ok(out)
+}
+
+/// Keeps account of the brackets.
+fn balanced(
+    token: &Token,
+    open: &mut Vec<(char, usize)>,
+    begin: usize,
+    text: &str,
+) -> Result<(), SyntaxError> {
+    let (closer, opener) = match token {
+        Token::Op(bracket @ ("(" | "[")) => {
+            open.extend(bracket.chars().map(|bracket| (bracket, begin + 1)));
+            return Ok(());
+        }
+        Token::Op(")") => (')', '('),
+        Token::Op("]") => (']', '['),
+        _ => return Ok(()),
+    };
+    let message = match open.pop() {
+        Some((opened, _)) if opened == opener => return Ok(()),
+        Some((opened, _)) => {
+            format!("closing parenthesis '{closer}' does not match opening parenthesis '{opened}'")
+        }
+        None => format!("unmatched '{closer}'"),
+    };
+    Err(SyntaxError::at(message, text, begin + 1, begin + 1))
 }
 
 /// Digits with single underscores between them; `None` when an underscore stands elsewhere.
@@ -160,22 +191,23 @@ fn number(chars: &[char], at: &mut usize, text: &str) -> Result<Token, SyntaxErr
             }
         }
     }
+    if !float && whole.len() > 1 && whole.starts_with('0') && whole.bytes().any(|b| b != b'0') {
+        let message = "leading zeros in decimal integer literals are not permitted; \
+                       use an 0o prefix for octal integers";
+        return Err(SyntaxError::at(message, text, begin + 1, begin + 2));
+    }
     if chars.get(*at).is_some_and(|c| *c == '_' || c.is_alphabetic()) && !keyword_follows(&chars[*at..]) {
         return Err(invalid("decimal", *at));
     }
     if float {
         return Ok(Token::Float(spelled.parse().unwrap_or(f64::INFINITY)));
     }
-    if whole.len() > 1 && whole.starts_with('0') && whole.bytes().any(|b| b != b'0') {
-        let message = "leading zeros in decimal integer literals are not permitted; \
-                       use an 0o prefix for octal integers";
-        return Err(SyntaxError::at(message, text, begin + 1, begin + 2));
-    }
     Ok(Token::Int(whole.parse().unwrap_or(i128::MAX)))
 }
 
-/// Python lets a keyword follow a number without a blank: `1if x else 2`.
+/// Python lets what begins like a keyword follow a number without a blank: `1if x else 2`.
 fn keyword_follows(rest: &[char]) -> bool {
-    let word: String = rest.iter().take_while(|c| **c == '_' || c.is_alphanumeric()).collect();
-    matches!(word.as_str(), "and" | "else" | "if" | "or" | "not" | "is" | "in")
+    ["and", "else", "if", "in", "is", "not", "or"]
+        .iter()
+        .any(|keyword| keyword.chars().enumerate().all(|(i, c)| rest.get(i) == Some(&c)))
 }

@@ -10,9 +10,9 @@ mod parse;
 use crate::{Exception, Number, Value};
 
 /// The longest text that is read as an expression, in bytes.
-pub const MAX_LENGTH: usize = 4096;
+pub const MAX_LENGTH: usize = 1024;
 /// How deep an expression may nest.
-pub const MAX_DEPTH: usize = 64;
+pub const MAX_DEPTH: usize = 32;
 
 /// A parsed expression.
 ///

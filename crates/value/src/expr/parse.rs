@@ -1,6 +1,6 @@
 //! From words to a tree, with Python's precedences.
 
-use super::lex::{Placed, Token, tokens};
+use super::lex::{Placed, Token, Words, words};
 use super::{MAX_DEPTH, MAX_LENGTH, SyntaxError};
 
 #[derive(Clone, Debug)]
@@ -11,11 +11,14 @@ pub(super) enum Node {
     Name(String),
     Call(String, Vec<Node>),
     Unary(&'static str, Box<Node>),
-    Binary(&'static str, Box<Node>, Box<Node>),
+    /// `a ** b`
+    Power(Box<Node>, Box<Node>),
+    /// `a + b - c`: the first operand, then the others with the operator before each, of one precedence.
+    Chain(Box<Node>, Vec<(&'static str, Node)>),
     /// `a < b <= c`: the first operand, then the others with the operator before each.
     Compare(Box<Node>, Vec<(&'static str, Node)>),
-    And(Box<Node>, Box<Node>),
-    Or(Box<Node>, Box<Node>),
+    And(Vec<Node>),
+    Or(Vec<Node>),
     /// `then if condition else otherwise`
     If {
         condition: Box<Node>,
@@ -39,11 +42,19 @@ pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
     if text.len() > MAX_LENGTH {
         return Err(SyntaxError::at("expression is too long", "", 0, 0));
     }
-    let mut parser = Parser { tokens: tokens(text)?, at: 0, depth: 0, text };
-    let node = parser.expression()?;
-    match parser.peek() {
+    let Words { tokens, error, open } = words(text);
+    let mut parser = Parser { tokens, at: 0, depth: 0, text };
+    let parsed = parser.expression().and_then(|node| match parser.peek() {
         Token::End => Ok(node),
         _ => Err(parser.unexpected()),
+    });
+    match (error, open) {
+        (Some(error), _) => Err(error),
+        // The end came too early, or a bracket is missing before it.
+        (None, Some((bracket, column))) if *parser.peek() == Token::End => {
+            Err(SyntaxError::at(format!("'{bracket}' was never closed"), text, column, 0))
+        }
+        (None, _) => parsed,
     }
 }
 
@@ -121,19 +132,21 @@ impl Parser<'_> {
     }
 
     fn or(&mut self) -> Result<Node, SyntaxError> {
-        let mut node = self.and()?;
+        let first = self.and()?;
+        let mut operands = vec![first];
         while self.keyword("or") {
-            node = Node::Or(Box::new(node), Box::new(self.and()?));
+            operands.push(self.and()?);
         }
-        Ok(node)
+        Ok(sole(operands).unwrap_or_else(Node::Or))
     }
 
     fn and(&mut self) -> Result<Node, SyntaxError> {
-        let mut node = self.not()?;
+        let first = self.not()?;
+        let mut operands = vec![first];
         while self.keyword("and") {
-            node = Node::And(Box::new(node), Box::new(self.not()?));
+            operands.push(self.not()?);
         }
-        Ok(node)
+        Ok(sole(operands).unwrap_or_else(Node::And))
     }
 
     fn not(&mut self) -> Result<Node, SyntaxError> {
@@ -154,11 +167,12 @@ impl Parser<'_> {
 
     fn binary(&mut self, level: usize) -> Result<Node, SyntaxError> {
         let Some(operators) = LEVELS.get(level) else { return self.unary() };
-        let mut node = self.binary(level + 1)?;
+        let first = self.binary(level + 1)?;
+        let mut rest = Vec::new();
         while let Some(op) = self.operator(operators) {
-            node = Node::Binary(op, Box::new(node), Box::new(self.binary(level + 1)?));
+            rest.push((op, self.binary(level + 1)?));
         }
-        Ok(node)
+        Ok(if rest.is_empty() { first } else { Node::Chain(Box::new(first), rest) })
     }
 
     fn unary(&mut self) -> Result<Node, SyntaxError> {
@@ -173,7 +187,7 @@ impl Parser<'_> {
         if self.operator(&["**"]).is_none() {
             return Ok(base);
         }
-        self.nested(|this| Ok(Node::Binary("**", Box::new(base), Box::new(this.unary()?))))
+        self.nested(|this| Ok(Node::Power(Box::new(base), Box::new(this.unary()?))))
     }
 
     fn primary(&mut self) -> Result<Node, SyntaxError> {
@@ -227,5 +241,17 @@ impl Parser<'_> {
                 return Err(self.unexpected());
             }
         }
+    }
+}
+
+/// The only one, or all of them again.
+fn sole(mut operands: Vec<Node>) -> Result<Node, Vec<Node>> {
+    match operands.pop() {
+        Some(only) if operands.is_empty() => Ok(only),
+        Some(last) => {
+            operands.push(last);
+            Err(operands)
+        }
+        None => Err(operands),
     }
 }
