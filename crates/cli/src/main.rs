@@ -1,13 +1,16 @@
 //! The portcullis program. It answers to Fail2ban's names, too: as a link, or by its first word.
 
 mod client;
+mod portcullis;
 mod status;
 
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
+use clap::Parser;
 use client::Name;
+use portcullis::Command;
 
 fn main() -> ExitCode {
     let mut words: Vec<OsString> = std::env::args_os().collect();
@@ -18,13 +21,9 @@ fn main() -> ExitCode {
         Some("fail2ban-server") => return client::run(Name::Server, words),
         _ => {}
     }
-    match words.first().and_then(|word| word.to_str()) {
-        Some("client") => client::run(Name::OurClient, words.split_off(1)),
-        Some("server") => client::run(Name::OurServer, words.split_off(1)),
-        Some("status") => client::report(words.split_off(1)),
-        _ => {
-            eprintln!("Usage: portcullis client|server|status [OPTIONS] [COMMAND]");
-            ExitCode::from(2)
-        }
+    match portcullis::Arguments::parse().command {
+        Command::Status(status) => client::report(&status),
+        Command::Server(words) => client::run(Name::OurServer, words.words),
+        Command::Client(words) => client::run(Name::OurClient, words.words),
     }
 }

@@ -26,6 +26,8 @@ pub(super) struct Arguments {
     pub(super) background: bool,
     /// The server gets its configuration from somebody else.
     pub(super) is_async: bool,
+    /// Nobody is to be banned.
+    pub(super) dry_run: bool,
     /// Seconds to wait for a server that starts.
     pub(super) timeout: f64,
     /// The words that are no options.
@@ -132,6 +134,7 @@ pub(super) fn parse(words: &[String]) -> Parsed {
         force: false,
         background: true,
         is_async: false,
+        dry_run: false,
         timeout: 30.0,
         command,
     };

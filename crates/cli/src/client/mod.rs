@@ -83,11 +83,19 @@ struct Settings {
     syslogsocket: String,
 }
 
+/// `portcullis server --dry-run`: detect and tell, but ban nobody.
+const DRY_RUN: &str = "--dry-run";
+
 /// Runs the program with the words behind its name.
 pub(crate) fn run(name: Name, words: Vec<OsString>) -> ExitCode {
-    let words: Vec<String> = words.into_iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let mut words: Vec<String> = words.into_iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    // Fail2ban has no such option, and under its name neither have we.
+    let dry_run = name == Name::OurServer && words.iter().any(|word| word == DRY_RUN);
+    if dry_run {
+        words.retain(|word| word != DRY_RUN);
+    }
     let mut arguments = match arguments::parse(&words) {
-        Parsed::Run(arguments) => *arguments,
+        Parsed::Run(arguments) => Arguments { dry_run, ..*arguments },
         Parsed::Say(text) => {
             say(&text);
             return ExitCode::SUCCESS;
@@ -151,15 +159,13 @@ pub(crate) fn run(name: Name, words: Vec<OsString>) -> ExitCode {
 }
 
 /// `portcullis status [--json] [JAIL]`: asks our own server for its report and shows it.
-pub(crate) fn report(words: Vec<OsString>) -> ExitCode {
-    let mut words: Vec<String> = words.into_iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    let count = words.len();
-    words.retain(|word| word != "--json");
-    let json = words.len() < count;
-    let Parsed::Run(arguments) = arguments::parse(&words) else {
-        eprintln!("Usage: portcullis status [-c DIR] [-s SOCKET] [--json] [JAIL]");
-        return ExitCode::from(2);
-    };
+pub(crate) fn report(wanted: &crate::portcullis::Status) -> ExitCode {
+    let mut words = vec!["-c".to_owned(), wanted.conf.to_string_lossy().into_owned()];
+    if let Some(socket) = &wanted.socket {
+        words.extend(["-s".to_owned(), socket.to_string_lossy().into_owned()]);
+    }
+    words.push("status".to_owned());
+    let Parsed::Run(arguments) = arguments::parse(&words) else { return ExitCode::FAILURE };
     let log = Log::new(0);
     let settings = match configuration::settings(Name::OurClient, &arguments, &log) {
         Ok(settings) => settings,
@@ -168,10 +174,11 @@ pub(crate) fn report(words: Vec<OsString>) -> ExitCode {
             return ExitCode::from(status::NOT_RUNNING);
         }
     };
-    let jail = arguments.command.first().cloned();
     let session = Session { name: Name::OurClient, arguments: *arguments, settings, log };
     match commands::report(&session) {
-        Some(report) => status::show(&report, jail.as_deref(), json).unwrap_or(ExitCode::FAILURE),
+        Some(report) => {
+            status::show(&report, wanted.jail.as_deref(), wanted.json).unwrap_or(ExitCode::FAILURE)
+        }
         None => ExitCode::from(status::NOT_RUNNING),
     }
 }

@@ -33,7 +33,7 @@ pub(super) fn serve(session: &Session, stream: Option<Vec<Value>>) -> ExitCode {
         syslogsocket: session.settings.syslogsocket.clone(),
         pname: arguments.pname.clone(),
         verbose: u8::try_from(arguments.verbosity - 1).unwrap_or(0),
-        dry_run: false,
+        dry_run: arguments.dry_run,
         source: session.name.source(&arguments.conf),
         settings,
         stream: commands,

@@ -10,7 +10,7 @@ use portcullis_value::Value;
 
 use super::commands::{self, Mode};
 use super::connection::{Connection, Reply};
-use super::{Session, configuration, serve};
+use super::{DRY_RUN, Name, Session, configuration, serve};
 
 /// How long a living server may take to say so.
 const ALIVE: Duration = Duration::from_millis(500);
@@ -141,7 +141,12 @@ fn spawn(session: &Session) -> std::io::Result<()> {
     let settings = &session.settings;
     // The file that we are, also where it has been replaced or has another name on disk.
     let mut command = Command::new("/proc/self/exe");
-    command.arg0("fail2ban-server");
+    if session.name == Name::OurServer {
+        command.arg0("portcullis").arg("server");
+        command.args(session.arguments.dry_run.then_some(DRY_RUN));
+    } else {
+        command.arg0("fail2ban-server");
+    }
     command.args(["--async", "-b", "-s", &settings.socket, "-p", &settings.pidfile]);
     if session.arguments.force {
         command.arg("-x");

@@ -1,0 +1,65 @@
+//! The command line under our own name. Fail2ban's programs are its first words; `status` is ours.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// Watches logs, decides who attacks, bans them in the kernel, and proves that it did. Takes Fail2ban's place.
+#[derive(Debug, Parser)]
+#[command(
+    name = "portcullis",
+    version,
+    disable_help_subcommand = true,
+    after_help = "Called as fail2ban-server, fail2ban-client or fail2ban-regex it is these programs.\n\n\
+                  Examples:\n  \
+                  portcullis status                   is all well? (exit code 0 only then)\n  \
+                  portcullis status sshd --json       one jail, for a program\n  \
+                  portcullis server -f start          a server in the foreground, with /etc/fail2ban\n  \
+                  portcullis server -f --dry-run start\n                                      \
+                  detect and tell, but ban nobody\n  \
+                  portcullis client set sshd banip 192.0.2.66"
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show on one screen what runs, what is banned, what is enforced, and what needs attention
+    #[command(
+        after_help = "Exit code: 0 all is well, 1 something needs attention, 2 wrong arguments, 3 no server answers."
+    )]
+    Status(Status),
+    /// Be the server: the options of fail2ban-server, and --dry-run
+    #[command(disable_help_flag = true)]
+    Server(Words),
+    /// Be the client: the options and commands of fail2ban-client
+    #[command(disable_help_flag = true)]
+    Client(Words),
+}
+
+/// What `status` is about.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Status {
+    /// This jail only
+    pub(crate) jail: Option<String>,
+    /// The whole report as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The directory of the configuration
+    #[arg(short, long, value_name = "DIR", default_value = "/etc/fail2ban")]
+    pub(crate) conf: PathBuf,
+    /// The server's socket, when it is not the configuration's
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) socket: Option<PathBuf>,
+}
+
+/// The words for one of Fail2ban's programs, which reads them by Fail2ban's rules.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Words {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS AND COMMAND")]
+    pub(crate) words: Vec<OsString>,
+}
