@@ -277,6 +277,16 @@ impl Jail {
         Ok(commands)
     }
 
+    /// Where the jail looks for its logs, if it has none: what Fail2ban's words for that leave out.
+    pub(crate) fn missing_logs(&self, why: &str) -> Option<String> {
+        match self.options.get("logpath") {
+            Some(Value::Text(paths)) if why.starts_with("Have not found any log file") => {
+                Some(paths.split('\n').collect::<Vec<_>>().join(", "))
+            }
+            _ => None,
+        }
+    }
+
     fn log_commands(
         &self,
         commands: &mut Vec<Command>,

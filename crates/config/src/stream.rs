@@ -148,7 +148,11 @@ impl Reading {
                     return Ok(());
                 }
                 Err(Fatal(why)) if request.jail_by_jail => {
-                    reader.messages.error("jailreader", format!("Jail {}: {why}", repr_str(&name)));
+                    // Differs: Fail2ban does not say which file it missed.
+                    let hint =
+                        jail.missing_logs(&why).map(|paths| format!(": no file matches logpath = {paths}"));
+                    let hint = hint.unwrap_or_default();
+                    reader.messages.error("jailreader", format!("Jail {}: {why}{hint}", repr_str(&name)));
                     reader
                         .messages
                         .error("jailsreader", format!("Errors in jail {}. Skipping...", repr_str(&name)));
