@@ -238,7 +238,7 @@ pub enum JailSet {
     LogEncoding(Late<String>),
     /// `addjournalmatch WORD…`
     AddJournalMatch(Vec<String>),
-    /// `deljournalmatch [WORD…]`; no word means all
+    /// `deljournalmatch WORD…`; these very words, or `ValueError: Match […] not found`
     DelJournalMatch(Vec<String>),
     /// `ignoreself BOOL`
     IgnoreSelf(bool),

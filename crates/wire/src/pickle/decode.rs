@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use portcullis_value::{Exception, Value};
 
 use super::Error;
+use super::literal::{little_endian, raw_unicode_escape, unescape};
 // The opcodes are the vocabulary of this file.
 #[allow(clippy::wildcard_imports)]
 use super::opcode::*;
@@ -476,85 +477,4 @@ fn pairs(opcode: u8, items: &[usize]) -> Result<Vec<(usize, usize)>, Error> {
         return Err(Error::Operand(opcode));
     }
     Ok(items.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect())
-}
-
-/// Two's complement, the lowest byte first, of any length.
-fn little_endian(bytes: &[u8]) -> Result<i64, Error> {
-    let negative = bytes.last().is_some_and(|byte| byte & 0x80 != 0);
-    let fill = if negative { 0xff } else { 0 };
-    let mut wide = [fill; 8];
-    let (low, high) = bytes.split_at(bytes.len().min(8));
-    wide[..low.len()].copy_from_slice(low);
-    let number = i64::from_le_bytes(wide);
-    if high.iter().any(|byte| *byte != fill) || (number < 0) != negative {
-        return Err(Error::BigInteger);
-    }
-    Ok(number)
-}
-
-/// Text of protocol 0: Latin-1 with `\u` and `\U` escapes.
-fn raw_unicode_escape(line: &[u8]) -> String {
-    let mut out = String::with_capacity(line.len());
-    let mut high: Option<u32> = None;
-    let mut rest = line;
-    while let Some((&byte, after)) = rest.split_first() {
-        let digits = match after.first() {
-            Some(b'u') if byte == b'\\' => 4,
-            Some(b'U') if byte == b'\\' => 8,
-            _ => 0,
-        };
-        let escaped = (digits > 0)
-            .then(|| after.get(1..=digits))
-            .flatten()
-            .and_then(|digits| std::str::from_utf8(digits).ok())
-            .and_then(|digits| u32::from_str_radix(digits, 16).ok());
-        let (code, after) = match escaped {
-            Some(code) => (code, &after[digits + 1..]),
-            None => (u32::from(byte), after),
-        };
-        rest = after;
-        // A pair of surrogates is one character; alone they are none.
-        match (high.take(), code) {
-            (Some(first), 0xdc00..=0xdfff) => {
-                let pair = 0x1_0000 + ((first - 0xd800) << 10) + (code - 0xdc00);
-                out.push(char::from_u32(pair).unwrap_or(char::REPLACEMENT_CHARACTER));
-                continue;
-            }
-            (Some(_), _) => out.push(char::REPLACEMENT_CHARACTER),
-            (None, _) => {}
-        }
-        match code {
-            0xd800..=0xdbff => high = Some(code),
-            code => out.push(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER)),
-        }
-    }
-    if high.is_some() {
-        out.push(char::REPLACEMENT_CHARACTER);
-    }
-    out
-}
-
-/// The inside of a string that was written with `repr()`.
-fn unescape(text: &str) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        if byte != b'\\' {
-            out.push(byte);
-            continue;
-        }
-        out.push(match bytes.next()? {
-            b'n' => b'\n',
-            b't' => b'\t',
-            b'r' => b'\r',
-            b'0' => 0,
-            b'x' => {
-                let digits = [bytes.next()?, bytes.next()?];
-                u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
-            }
-            same @ (b'\\' | b'\'' | b'"') => same,
-            _ => return None,
-        });
-    }
-    Some(out)
 }

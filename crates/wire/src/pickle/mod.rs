@@ -5,6 +5,7 @@
 
 mod decode;
 mod encode;
+mod literal;
 mod opcode;
 
 pub use decode::{Classes, Limits, decode};

@@ -117,6 +117,17 @@ fn requests_of_other_writers_are_read() {
 }
 
 #[test]
+fn quoted_strings_have_python_2_s_escapes() {
+    let pickle = br#"S'\a\b\t\n\v\f\r\\\'\"\x41\101\0\q'"#;
+    let text = "\x07\x08\t\n\x0b\x0c\r\\'\"AA\0\\q";
+    assert_eq!(request(&[pickle, &b"\n."[..]].concat()), Ok(text.into()));
+    assert_eq!(request(b"S\"ping\"\n."), Ok("ping".into()));
+    for broken in [&b"S'a\n."[..], b"Sa\n.", b"S'\\x4'\n.", b"S'\\'\n."] {
+        assert!(request(broken).is_err(), "{broken:?}");
+    }
+}
+
+#[test]
 fn nothing_can_be_called() {
     for pickle in [
         &b"cos\nsystem\n(S'id'\ntR."[..],

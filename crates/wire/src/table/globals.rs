@@ -274,10 +274,11 @@ fn stop(w: Words<'_>) -> Result<Request> {
 }
 
 fn unban(w: Words<'_>) -> Result<Request> {
-    match w.0.first() {
-        None => Err(exception("Invalid command")),
-        Some(Value::Str(all)) if all == "--all" => Ok(Request::UnbanAll),
-        Some(_) => Ok(Request::Unban(w.0.iter().map(sized_text).collect::<Result<_>>()?)),
+    match w.0 {
+        [] => Err(exception("Invalid command")),
+        // With more words it is taken for an address, in Fail2ban too.
+        [Value::Str(all)] if all == "--all" => Ok(Request::UnbanAll),
+        _ => Ok(Request::Unban(w.0.iter().map(sized_text).collect::<Result<_>>()?)),
     }
 }
 

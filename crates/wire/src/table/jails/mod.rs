@@ -1,6 +1,8 @@
 //! Commands of one jail: `set JAIL …`, `get JAIL …`.
 
-use portcullis_value::{Exception, Number, Value, int, options, seconds};
+mod arguments;
+
+use portcullis_value::{Exception, Number, seconds};
 
 use super::Group::{
     CommandActionConfiguration as CommandConfiguration, CommandActionInformation as CommandInformation,
@@ -8,9 +10,13 @@ use super::Group::{
     JailConfiguration as Configuration, JailInformation as Information,
 };
 use super::{At, Entry, Form, Group};
-use crate::request::{IgnoreCache, JailGet, JailSet, Late, PythonAction};
+use crate::request::{JailGet, JailSet};
 use crate::show::Show;
-use crate::words::{Words, boolean, cased_text, exception, sized_text, strict_text, type_error};
+use crate::words::{boolean, cased_text, sized_text, strict_text};
+use arguments::{
+    action, add_action, add_log_path, attempt, ban_list, ban_time_option, idle, ignore_cache, max_lines,
+    unban_ip, use_dns,
+};
 
 type Result<T> = std::result::Result<T, Exception>;
 
@@ -419,113 +425,3 @@ pub(super) static ENTRIES: &[Entry] = &[
         ],
     },
 ];
-
-fn idle(w: Words<'_>) -> Result<JailSet> {
-    match w.at(0)?.as_str() {
-        Some("on") => Ok(JailSet::Idle(true)),
-        Some("off") => Ok(JailSet::Idle(false)),
-        _ => Err(exception("Invalid idle option, must be 'on' or 'off'")),
-    }
-}
-
-fn add_log_path(w: Words<'_>) -> Result<JailSet> {
-    let path = w.text(0)?;
-    if w.has(2) {
-        return Err(Exception::builtin("ValueError", "Only one file can be added at a time"));
-    }
-    let tail = match w.0.get(1).map(|place| place.to_string().to_lowercase()).as_deref() {
-        None | Some("head") => false,
-        Some("tail") => true,
-        Some(_) => return Err(Exception::builtin("ValueError", "File option must be 'head' or 'tail'")),
-    };
-    Ok(JailSet::AddLogPath { path, tail })
-}
-
-fn ignore_cache(w: Words<'_>) -> Result<JailSet> {
-    let given = match w.at(0)? {
-        Value::Str(given) => given,
-        other => {
-            let message = format!("can only concatenate str (not \"{}\") to str", other.type_name());
-            return Err(type_error(message));
-        }
-    };
-    let parameters = options::list(given)?;
-    if parameters.is_empty() {
-        return Ok(JailSet::IgnoreCache(None));
-    }
-    let value = |name: &str| {
-        parameters
-            .iter()
-            .rev()
-            .find(|(option, _)| option == name)
-            .map(|(_, value)| Value::from(value.as_str()))
-    };
-    let key = value("key").ok_or_else(|| Exception::builtin("KeyError", "key"))?.to_string();
-    let max_count = value("max-count").map_or(Ok(100), |count| int(&count))?;
-    let max_time = value("max-time").map_or(Ok(Number::Int(300)), |time| seconds(&time))?;
-    Ok(JailSet::IgnoreCache(Some(IgnoreCache { key, max_count, max_time })))
-}
-
-fn ban_time_option(option: &str, w: Words<'_>) -> Result<JailSet> {
-    let given = w.at(0)?.clone();
-    let unset = given == Value::None || given.as_str() == Some("");
-    let value: Late<Value> = match option {
-        "increment" => Ok(Value::Bool(boolean(&given))),
-        _ if unset => Ok(Value::None),
-        "maxtime" | "rndtime" => seconds(&given).map(Value::from),
-        _ => Ok(given.clone()),
-    };
-    Ok(JailSet::BanTimeOption { option: option.to_owned(), given, value })
-}
-
-fn use_dns(w: Words<'_>) -> Result<JailSet> {
-    Ok(JailSet::UseDns(match w.at(0)? {
-        Value::Bool(truth) => Ok(if *truth { "yes" } else { "no" }.to_owned()),
-        given => cased_text(given, "lower").map(|given| given.to_lowercase()),
-    }))
-}
-
-fn max_lines(w: Words<'_>) -> Result<JailSet> {
-    let lines = w.int(0)?;
-    Ok(JailSet::MaxLines(if lines > 0 {
-        Ok(lines)
-    } else {
-        Err(Exception::builtin("ValueError", "maxlines must be integer greater than zero"))
-    }))
-}
-
-fn attempt(w: Words<'_>) -> Result<JailSet> {
-    if !w.has(0) {
-        return Err(type_error("Filter.addAttempt() missing 1 required positional argument: 'ip'"));
-    }
-    Ok(JailSet::Attempt { ip: w.text(0)?, lines: w.texts(1)? })
-}
-
-fn unban_ip(w: Words<'_>) -> Result<JailSet> {
-    w.at(0)?;
-    let is_option = |word: &&Value| word.as_str() == Some("--report-absent");
-    // It may stand anywhere; but only in front does it have an effect.
-    let report_absent = w.0.first().is_some_and(|word| is_option(&word));
-    let ips = w.0.iter().skip(usize::from(report_absent)).map(sized_text).collect::<Result<_>>()?;
-    Ok(JailSet::UnbanIp { ips, report_absent })
-}
-
-fn add_action(w: Words<'_>) -> Result<JailSet> {
-    let action = w.text(0)?;
-    let python =
-        if w.has(1) { Some(PythonAction { path: w.text(1)?, json: w.strict_text(2)? }) } else { None };
-    Ok(JailSet::AddAction { action, python })
-}
-
-fn action(w: Words<'_>) -> Result<JailSet> {
-    let action = w.text(0)?;
-    let name = w.at(1).and_then(|name| match name {
-        Value::Str(name) => Ok(name.clone()),
-        other => Err(type_error(format!("attribute name must be string, not '{}'", other.type_name()))),
-    });
-    Ok(JailSet::Action { action, name, value: w.0.get(2).cloned() })
-}
-
-fn ban_list(w: Words<'_>) -> JailGet {
-    JailGet::BanIp { with_time: w.0.first().and_then(Value::as_str) == Some("--with-time") }
-}
