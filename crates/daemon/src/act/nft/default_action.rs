@@ -19,10 +19,10 @@ use super::batch::Batch;
 use super::error::Error;
 use super::expression::{Expression, Verdict};
 use super::firewall::Firewall;
-use super::matching::{self, Answer};
-use super::object::{Chain, Element, Hook, KernelSet, KeyType, Rule, Set, Table, TableFamily};
-use super::ports::{self, PortRange, Services};
-use crate::act::preflight::Known;
+use super::matching;
+use super::object::{Chain, Element, Hook, KernelSet, Rule, Set, Table, TableFamily};
+use super::parameters::Parameters;
+use super::slot::{Slot, label};
 
 /// The table of all jails.
 pub const TABLE: &str = "portcullis";
@@ -40,117 +40,6 @@ const BASE_CHAINS: [(&str, u32); 3] =
 pub const MARGIN: Duration = Duration::from_secs(60);
 /// Differences of remaining times that are not worth a renewal.
 const TOLERANCE: Duration = Duration::from_secs(2);
-
-/// What a jail wants to have blocked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Parameters {
-    /// The jail's name, or the action's parameter `name`.
-    pub name: String,
-    /// Protocol numbers; none is all protocols.
-    pub protocols: Vec<u8>,
-    /// Ports; none is all ports.
-    pub ports: Vec<PortRange>,
-    /// What happens to a banned packet.
-    pub answer: Answer,
-}
-
-impl Parameters {
-    /// Reads an action's parameters, of the stock iptables and nftables actions alike: `port` as in `ssh,2222` or
-    /// `0:65535` (`None` for the all-ports actions), `protocol` as in `tcp,udp` or `all`, `blocktype` as in `reject`,
-    /// `DROP` or `REJECT --reject-with icmp-port-unreachable`.
-    ///
-    /// # Errors
-    /// [`Error::Ports`] with the word that nobody knows; [`Error::Blocktype`] when packets are not to be blocked.
-    pub fn read(
-        name: &str,
-        port: Option<&str>,
-        protocol: &str,
-        blocktype: &str,
-        services: &Services,
-    ) -> Result<Self, Error> {
-        let mut protocols = ports::protocols(protocol)?;
-        let port = port.filter(|port| !matches!(*port, "" | "all" | "any"));
-        let ranges = match port {
-            None => Vec::new(),
-            Some(list) => {
-                protocols = matching::protocols_with_ports(&protocols)?;
-                let named = protocols.first().and_then(|number| ports::with_ports(*number)).unwrap_or("tcp");
-                services.ports(list, named)?
-            }
-        };
-        let ranges = if ranges == [(0, u16::MAX)] { Vec::new() } else { ranges };
-        let blocktype = blocktype.to_ascii_lowercase();
-        let answer = if blocktype.starts_with("drop") {
-            Answer::Drop
-        } else if (blocktype.contains("tcp-reset") || blocktype.contains("tcp reset")) && protocols == [6] {
-            Answer::Reset
-        } else if blocktype.is_empty() || blocktype.starts_with("reject") {
-            Answer::Reject
-        } else {
-            return Err(Error::Blocktype(blocktype));
-        };
-        Ok(Parameters { name: name.to_owned(), protocols, ports: ranges, answer })
-    }
-}
-
-impl Parameters {
-    /// For use in the place of a stock action that cannot work here (its program is missing, mostly): the same ports,
-    /// protocols and answer. A rule for new connections only (`iptables-new`) becomes one for all packets.
-    ///
-    /// # Errors
-    /// As [`Parameters::read`].
-    pub fn replacing(name: &str, known: &Known, services: &Services) -> Result<Self, Error> {
-        let protocols = known.protocols.join(",");
-        Parameters::read(name, known.ports.as_deref(), &protocols, &known.blocktype, services)
-    }
-}
-
-/// Which set of a jail: addresses of a family, or its networks of one length.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Slot {
-    v6: bool,
-    prefix: u8,
-}
-
-impl Slot {
-    const HOSTS: [Slot; 2] = [Slot { v6: false, prefix: 32 }, Slot { v6: true, prefix: 128 }];
-
-    fn of(id: &Id) -> Option<(Slot, Element)> {
-        let net = id.net()?.trunc();
-        let slot = Slot { v6: net.addr().is_ipv6(), prefix: net.prefix_len() };
-        Some((slot, Element { net: net.network().into(), timeout: None }))
-    }
-
-    fn key(self) -> KeyType {
-        if self.v6 { KeyType::Ipv6 } else { KeyType::Ipv4 }
-    }
-
-    fn network_length(self) -> Option<u8> {
-        (!Slot::HOSTS.contains(&self)).then_some(self.prefix)
-    }
-
-    /// `v4-sshd`, `net6-64-sshd`.
-    fn set_name(self, jail: &str) -> String {
-        let family = if self.v6 { '6' } else { '4' };
-        match self.network_length() {
-            None => format!("v{family}-{jail}"),
-            Some(length) => format!("net{family}-{length}-{jail}"),
-        }
-    }
-
-    fn parse(set: &str, jail: &str) -> Option<Slot> {
-        let rest = set.strip_suffix(jail)?.strip_suffix('-')?;
-        let slot = match rest {
-            "v4" => Slot::HOSTS[0],
-            "v6" => Slot::HOSTS[1],
-            _ => {
-                let (family, prefix) = rest.strip_prefix("net")?.split_once('-')?;
-                Slot { v6: family == "6", prefix: prefix.parse().ok()? }
-            }
-        };
-        (slot.set_name(jail) == set).then_some(slot)
-    }
-}
 
 /// What is not in force although it should be, and the other way round.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -575,63 +464,5 @@ fn much_longer(left: Option<Duration>, wanted: Option<Duration>) -> bool {
         (_, None) => false,
         (None, Some(_)) => true,
         (Some(left), Some(wanted)) => left > wanted + TOLERANCE,
-    }
-}
-
-/// A jail's name with everything that `nft` cannot read in a name written as `_xx`.
-fn label(name: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'/');
-    name.bytes().fold(String::new(), |mut label, byte| {
-        if plain(byte) {
-            label.push(char::from(byte));
-        } else if byte == b'_' {
-            label.push_str("__");
-        } else {
-            label.push('_');
-            label.extend([byte >> 4, byte & 15].map(|d| char::from_digit(u32::from(d), 16).unwrap_or('0')));
-        }
-        label
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn names_of_sets_tell_the_jail() {
-        for slot in
-            [Slot::HOSTS[0], Slot::HOSTS[1], Slot { v6: false, prefix: 24 }, Slot { v6: true, prefix: 64 }]
-        {
-            assert_eq!(Slot::parse(&slot.set_name("sshd"), "sshd"), Some(slot));
-            assert_eq!(Slot::parse(&slot.set_name("my-sshd"), "sshd"), None);
-            assert_eq!(Slot::parse(&slot.set_name("24-sshd"), "sshd"), None);
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn two_jails_never_share_a_label(a in ".{0,12}", b in ".{0,12}") {
-            prop_assert_eq!(a == b, label(&a) == label(&b));
-        }
-    }
-
-    #[test]
-    fn stock_parameters_are_understood() {
-        let services = Services::default();
-        let read = |port, protocol, blocktype| Parameters::read("j", port, protocol, blocktype, &services);
-        let parameters = read(Some("ssh,2222"), "tcp", "REJECT --reject-with icmp-port-unreachable").unwrap();
-        assert_eq!(
-            (&parameters.protocols[..], &parameters.ports[..]),
-            (&[6][..], &[(22, 22), (2222, 2222)][..])
-        );
-        assert_eq!(parameters.answer, Answer::Reject);
-        assert_eq!(read(Some("0:65535"), "tcp", "DROP").unwrap().ports, []);
-        assert_eq!(read(Some("0:65535"), "tcp", "DROP").unwrap().answer, Answer::Drop);
-        assert!(read(None, "all", "reject").unwrap().protocols.is_empty());
-        assert!(read(Some("nosuch"), "tcp", "reject").is_err());
-        assert!(read(Some("22"), "icmp", "reject").is_err());
     }
 }

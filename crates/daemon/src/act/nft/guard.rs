@@ -1,7 +1,7 @@
 //! Our own action's words: `action.d/portcullis.conf` says what is to be guarded in commands that no shell runs.
 
-use super::default_action::Parameters;
 use super::error::Error;
+use super::parameters::Parameters;
 use super::ports::Services;
 use super::stock::commands;
 

@@ -17,15 +17,17 @@ mod iptables_readback;
 mod matching;
 mod nft_readback;
 mod object;
+mod parameters;
 mod ports;
 mod readback;
+mod slot;
 mod socket;
 mod stock;
 mod tool;
 mod uapi;
 
 pub use batch::Batch;
-pub use default_action::{DefaultAction, Difference, MARGIN, Parameters, TABLE, Wanted};
+pub use default_action::{DefaultAction, Difference, MARGIN, TABLE, Wanted};
 pub use error::Error;
 pub use events::{Change, Events};
 pub use expression::{AnonymousSet, Comparison, Expression, MetaKey, Payload, Reject, Verdict};
@@ -37,6 +39,7 @@ pub use nft_readback::BanNftSet;
 pub use object::{
     Chain, Element, Hook, KernelRule, KernelSet, KeyType, LONGEST_TIMEOUT, Rule, Set, Table, TableFamily,
 };
+pub use parameters::Parameters;
 pub use ports::{PortError, PortRange, Services, protocols};
 pub use readback::Readback;
 pub use socket::{ANSWER_LIMIT, Socket};
