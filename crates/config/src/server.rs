@@ -49,8 +49,7 @@ const STREAM: &[(&str, Option<&str>)] = &[
 const SENT: &[&str] =
     &["syslogsocket", "loglevel", "logtarget", "allowipv6", "dbfile", "dbmaxmatches", "dbpurgeage"];
 
-/// Reads what the client needs to find the server. Missing options have Fail2ban's defaults, which is said in `messages`;
-/// without a section `[Definition]` they are `None`.
+/// Reads what the client needs to find the server. Missing options have Fail2ban's defaults, which is said in `messages`.
 ///
 /// # Errors
 /// When a file has a mistake in its syntax or an option refers to something that is not there.
@@ -69,7 +68,7 @@ pub fn read_server(source: &Source, messages: &mut Vec<Message>) -> Result<Serve
 
 fn early(reader: &mut Reader) -> Result<ServerOptions, Fatal> {
     let layers = layers(reader)?;
-    let mut values = EARLY.iter().map(|(option, default)| text(reader, &layers, option, default));
+    let mut values = EARLY.iter().map(|(option, default)| text(reader, &layers, option, default).map(Some));
     let mut next = || values.next().unwrap_or(Ok(None));
     Ok(ServerOptions {
         socket: next()?,
@@ -86,13 +85,13 @@ pub(crate) fn layers(reader: &mut Reader) -> Result<Rc<Layers>, Fatal> {
     Ok(reader.layers("fail2ban", &stem)?.unwrap_or_default())
 }
 
-fn text(reader: &mut Reader, layers: &Layers, option: &str, default: &str) -> Result<Option<String>, Fatal> {
+fn text(reader: &mut Reader, layers: &Layers, option: &str, default: &str) -> Result<String, Fatal> {
     match layers.value("Definition", option, &[]) {
-        Ok(text) => Ok(Some(text)),
+        Ok(text) => Ok(text),
         Err(Missing::Fatal(fatal)) => Err(fatal),
         Err(Missing::Section) => {
             reader.messages.error("configreader", "No section: 'Definition'".into());
-            Ok(None)
+            Ok(default.to_owned())
         }
         Err(Missing::Option) => {
             let text = format!(
@@ -101,7 +100,7 @@ fn text(reader: &mut Reader, layers: &Layers, option: &str, default: &str) -> Re
                 repr_str(default)
             );
             reader.messages.warning("configreader", text);
-            Ok(Some(default.to_owned()))
+            Ok(default.to_owned())
         }
     }
 }
@@ -138,7 +137,7 @@ pub(crate) fn commands(
     let mut values: Vec<(&str, Option<Py>)> = Vec::new();
     for (option, default) in STREAM {
         let value = match default {
-            Some(default) => Some(text(reader, layers, option, default)?.map_or(Py::None, Py::Str)),
+            Some(default) => Some(Py::Str(text(reader, layers, option, default)?)),
             None => integer(reader, layers, "Definition", option)?,
         };
         values.push((option, value));

@@ -64,11 +64,20 @@ pub(super) fn settings(name: Name, arguments: &Arguments, log: &Log) -> Result<S
 /// # Errors
 /// The text behind `Failed during configuration: ` was said, too.
 pub(super) fn stream(session: &Session, request: Request) -> Result<Configuration, ()> {
-    let arguments = &session.arguments;
+    let (arguments, settings) = (&session.arguments, &session.settings);
+    let given = [
+        &arguments.socket,
+        &arguments.pidfile,
+        &arguments.loglevel,
+        &arguments.logtarget,
+        &arguments.syslogsocket,
+    ];
     let request = Request {
-        loglevel: arguments.loglevel.clone(),
-        logtarget: arguments.logtarget.clone(),
-        syslogsocket: arguments.syslogsocket.clone(),
+        // What there is to say about fail2ban.conf was said, unless nothing of it was needed so far.
+        server_told: given.iter().any(|given| given.is_none()),
+        loglevel: Some(settings.loglevel.clone()),
+        logtarget: Some(settings.logtarget.clone()),
+        syslogsocket: Some(settings.syslogsocket.clone()),
         ..request
     };
     match read(&session.name.source(&arguments.conf), &request) {
@@ -117,7 +126,7 @@ pub(super) enum Shown {
 /// Carries out `-d`, `--dp` and `-t`.
 pub(super) fn dump_and_test(session: &Session, no_command: bool) -> Shown {
     let Arguments { dump: how, test, .. } = session.arguments;
-    let request = Request { allow_no_files: how.is_some() && !test, test, ..Request::default() };
+    let request = Request { allow_no_files: how.is_some(), test, ..Request::default() };
     let Ok(configuration) = stream(session, request) else {
         if test {
             return Shown::TestFailed;
@@ -125,9 +134,6 @@ pub(super) fn dump_and_test(session: &Session, no_command: bool) -> Shown {
         say("ERROR: The configuration stream failed because of the invalid syntax.");
         return Shown::Failed;
     };
-    if test && !configuration.flawless() {
-        return Shown::TestFailed;
-    }
     let shown = match how {
         Some(Dump::Plain) => dump(&configuration.stream),
         Some(Dump::Pretty) => dump_pretty(&configuration.stream),
@@ -135,6 +141,9 @@ pub(super) fn dump_and_test(session: &Session, no_command: bool) -> Shown {
     };
     if how.is_some() {
         say(shown.trim_end_matches('\n'));
+    }
+    if test && !configuration.flawless() {
+        return Shown::TestFailed;
     }
     match (test, no_command) {
         (true, true) => {
