@@ -1,8 +1,10 @@
 //! A jail's thread: lines and orders in, and what they cause carried to the actions, the database and the log.
 //!
-//! One inbox for orders, one for lines; orders go first. The thread never waits for an action, a client or the disk.
+//! One inbox for orders, one for lines; orders go first. The thread waits for no action (but at its end, and for
+//! one that it replaces), for no client and not for the disk.
 
 mod answers;
+mod changes;
 mod definition;
 mod outside;
 mod running;

@@ -1,0 +1,258 @@
+//! How a jail starts, changes and ends: which files it follows and which actions it has.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use crossbeam_channel::bounded;
+use portcullis_jail::Ticket;
+use portcullis_jail::action::Action;
+use portcullis_value::Exception;
+use portcullis_wire::request::JailSet;
+
+use super::Answer;
+use super::definition::Definition;
+use super::running::Running;
+use super::surroundings::now;
+use crate::act::worker::{self, Carriage, Worker};
+use crate::watch::Follow;
+
+impl Running {
+    pub(super) fn set_definition(&mut self, what: JailSet) -> Answer {
+        let shown = super::answers::shown_after(&what);
+        let before: HashSet<Arc<Path>> = self.definition.logpaths.keys().cloned().collect();
+        let actions: Vec<String> = self.definition.actions.keys().cloned().collect();
+        let changed = match &what {
+            JailSet::Action { action, .. } | JailSet::ActionProperties { action, .. } => Some(action.clone()),
+            _ => None,
+        };
+        if let Err(exception) = self.definition.set(what, &self.surroundings.log) {
+            return Err(exception).into();
+        }
+        if self.started {
+            self.follow_difference(&before);
+            self.act_difference(&actions, changed.as_deref());
+        }
+        self.get_after(shown).into()
+    }
+
+    /// The jail begins to work: actions, bans from the database, files.
+    pub(super) fn start(&mut self) -> Result<(), Exception> {
+        if self.started {
+            return Ok(());
+        }
+        self.started = true;
+        let name = Arc::clone(self.definition.name());
+        self.surroundings.store.jail_started(&name);
+        for action in self.definition.actions.values().cloned().collect::<Vec<_>>() {
+            self.employ(action)?;
+        }
+        self.follow_difference(&HashSet::new());
+        self.surroundings.log.info("jail", format!("Jail '{name}' started"));
+        if !self.definition.jail.dry_run {
+            self.restoring = self.restorable().into_iter();
+        }
+        Ok(())
+    }
+
+    fn restorable(&mut self) -> Vec<Ticket> {
+        let jail = &self.definition.jail;
+        let tickets =
+            self.surroundings.store.restorable(jail.name(), &jail.bans.bantime(), &jail.increment, now());
+        let log = self.surroundings.log.clone();
+        let name = Arc::clone(jail.name());
+        let mut kept = Vec::with_capacity(tickets.len());
+        for ticket in tickets {
+            let mut lines = Vec::new();
+            let by = self.definition.jail.ignore.covers(&ticket.id, &mut self.outside, &mut lines);
+            self.surroundings.log.write_all(&lines);
+            match by {
+                Some(by) => log.info("filter", format!("[{name}] Ignore {} by {by}", ticket.id)),
+                None => kept.push(ticket),
+            }
+        }
+        kept
+    }
+
+    fn employ(&mut self, action: Action) -> Result<(), Exception> {
+        let name = action.name().to_owned();
+        let carriage = Carriage {
+            shelter: Arc::clone(&self.surroundings.shelter),
+            settings: self.surroundings.settings_of(self.definition.name()),
+        };
+        let facts = Box::new(self.facts.clone());
+        let log = self.surroundings.log.clone();
+        let worker = Worker::spawn(self.definition.name(), action, carriage, facts, log)
+            .map_err(|error| Exception::builtin("RuntimeError", error.to_string()))?;
+        worker.order(worker::Order::Start(None));
+        self.workers.insert(name, worker);
+        Ok(())
+    }
+
+    /// Follows files that are new in the definition, and leaves those that are no longer in it.
+    fn follow_difference(&mut self, before: &HashSet<Arc<Path>>) {
+        let jail = Arc::clone(self.definition.name());
+        let log = self.surroundings.log.clone();
+        for path in before.iter().filter(|path| !self.definition.logpaths.contains_key(*path)) {
+            self.watch().unfollow(Arc::clone(&jail), Some(Arc::clone(path)));
+            let shown = portcullis_value::repr_str(&path.to_string_lossy());
+            log.info("filter", format!("Removed logfile: {shown}"));
+        }
+        let new: Vec<(Arc<Path>, bool)> = self
+            .definition
+            .logpaths
+            .iter()
+            .filter(|(path, _)| !before.contains(*path))
+            .map(|(path, tail)| (Arc::clone(path), *tail))
+            .collect();
+        for (path, tail) in new {
+            // A file that has gone since it was checked is followed all the same: it may come back.
+            let first = crate::watch::first_line(&path).ok();
+            let hash = first.as_ref().map(|first| Arc::clone(&first.hash)).unwrap_or_default();
+            let kept = if tail { None } else { self.surroundings.store.position(&jail, &path) };
+            let position = match kept {
+                Some(kept) if kept.first_line == *hash => kept.position,
+                _ if tail => first.as_ref().map_or(0, |first| first.size),
+                _ => 0,
+            };
+            let shown = portcullis_value::repr_str(&path.to_string_lossy());
+            log.info("filter", format!("Added logfile: {shown} (pos = {position}, hash = {hash})"));
+            self.watch().follow(Follow {
+                jail: Arc::clone(&jail),
+                path,
+                position,
+                in_operation: tail,
+                inbox: self.lines.clone(),
+            });
+        }
+    }
+
+    fn watch(&self) -> &crate::watch::Watch {
+        self.surroundings.watch(self.definition.means)
+    }
+
+    /// Starts actions that are new in the definition, ends those that are no longer in it.
+    fn act_difference(&mut self, before: &[String], changed: Option<&str>) {
+        for name in before {
+            if !self.definition.actions.contains_key(name) {
+                self.dismiss(name);
+            }
+        }
+        let actions: Vec<Action> = self.definition.actions.values().cloned().collect();
+        for action in actions {
+            if !before.iter().any(|name| name == action.name()) {
+                self.employ_with_bans(action);
+            } else if changed == Some(action.name())
+                && let Some(worker) = self.workers.get(action.name())
+            {
+                worker.order(worker::Order::Change(Box::new(action)));
+            }
+        }
+    }
+
+    /// A new action gets all bans that are in force, so that it does what it would after a start.
+    fn employ_with_bans(&mut self, action: Action) {
+        let name = action.name().to_owned();
+        if let Err(exception) = self.employ(action) {
+            self.surroundings.log.error("jail", exception.to_string());
+            return;
+        }
+        if let Some(worker) = self.workers.get(&name) {
+            for ticket in self.definition.jail.bans.tickets() {
+                worker.order(worker::Order::Ban(Arc::new(ticket), None));
+            }
+        }
+    }
+
+    fn dismiss(&mut self, name: &str) {
+        if let Some(worker) = self.workers.shift_remove(name) {
+            let (done, stopped) = bounded(0);
+            worker.order(worker::Order::Stop(Some(done)));
+            let _ = stopped.recv();
+        }
+    }
+
+    /// A reload: what differs is changed, all else goes on.
+    pub(super) fn become_(&mut self, new: Definition) {
+        let before: HashSet<Arc<Path>> = self.definition.logpaths.keys().cloned().collect();
+        let old = &mut self.definition;
+        if old.filter_commands != new.filter_commands {
+            old.filter_commands = new.filter_commands;
+            old.jail.filter = new.jail.filter;
+        }
+        if old.ignore_commands != new.ignore_commands {
+            old.ignore_commands = new.ignore_commands;
+            old.jail.ignore = new.jail.ignore;
+        }
+        *old.jail.tally.settings_mut() = new.jail.tally.settings().clone();
+        old.jail.filter.set_findtime(new.findtime.as_f64());
+        old.jail.bans.set_bantime(&new.jail.bans.bantime());
+        old.jail.increment = new.jail.increment;
+        old.findtime = new.findtime;
+        old.logencoding = new.logencoding;
+        old.idle = new.idle;
+        old.logpaths = new.logpaths;
+        let actions = std::mem::replace(&mut old.actions, new.actions);
+        if !self.started {
+            if let Err(exception) = self.start() {
+                self.surroundings.log.error("jail", exception.to_string());
+            }
+            return;
+        }
+        self.follow_difference(&before);
+        let kept: Vec<String> = actions
+            .iter()
+            .filter(|(name, old)| {
+                self.definition.actions.get(*name).is_some_and(|new| new.same_properties(old))
+            })
+            .map(|(name, _)| name.clone())
+            .collect();
+        // An action whose parameters changed is another one: the old takes its bans out, the new puts them in.
+        for name in actions.keys().filter(|name| !kept.contains(name)) {
+            self.dismiss(name);
+        }
+        for name in &kept {
+            if let Some(worker) = self.workers.get(name) {
+                worker.order(worker::Order::Reload(None));
+            }
+        }
+        let new: Vec<Action> = self
+            .definition
+            .actions
+            .values()
+            .filter(|a| !kept.iter().any(|k| k == a.name()))
+            .cloned()
+            .collect();
+        for action in new {
+            self.employ_with_bans(action);
+        }
+        // In the order of the configuration.
+        let order: Vec<String> = self.definition.actions.keys().cloned().collect();
+        self.workers.sort_by_cached_key(|name, _| order.iter().position(|known| known == name));
+    }
+
+    /// The end: files first, then bans and actions, last the database. Bans stay there, to be restored.
+    pub(super) fn stop(&mut self) {
+        let name = Arc::clone(self.definition.name());
+        let log = self.surroundings.log.clone();
+        if self.started {
+            self.watch().unfollow(Arc::clone(&name), None);
+            for path in self.definition.logpaths.keys() {
+                let shown = portcullis_value::repr_str(&path.to_string_lossy());
+                log.info("filter", format!("Removed logfile: {shown}"));
+            }
+            self.keep_positions();
+            self.let_all_go(None);
+            // The last action first, as Fail2ban does.
+            for action in self.definition.actions.keys().rev() {
+                if let Some(worker) = self.workers.get(action) {
+                    let (done, stopped) = bounded(0);
+                    worker.order(worker::Order::Stop(Some(done)));
+                    let _ = stopped.recv();
+                }
+            }
+            self.surroundings.store.jail_stopped(&name);
+        }
+        log.info("jail", format!("Jail '{name}' stopped"));
+    }
+}
