@@ -76,14 +76,20 @@ fn prepared(session: &Session) -> Option<Vec<Value>> {
     }
     let stream = configuration::stream_for_server(session, None)?;
     // Differs: Fail2ban refuses to start where a killed server has left its socket. Only what is no socket is in the way.
-    if let Ok(there) = std::fs::symlink_metadata(socket)
-        && !there.file_type().is_socket()
-        && (there.is_dir() || !session.arguments.force)
-    {
-        let what = if there.is_dir() { "a directory" } else { "no socket" };
-        let text = format!("cannot use {socket} as the control socket: it is {what}. Give another with -s");
-        session.log.error("", &text);
-        return None;
+    match std::fs::symlink_metadata(socket) {
+        Ok(there) if there.file_type().is_socket() => {}
+        Ok(_) if !session.arguments.force => {
+            let text = "Fail2ban seems to be in unexpected state (not running but the socket exists)";
+            session.log.error("", text);
+            return None;
+        }
+        Ok(there) if there.is_dir() => {
+            let text =
+                format!("cannot use {socket} as the control socket: it is a directory. Give another with -s");
+            session.log.error("", &text);
+            return None;
+        }
+        _ => {}
     }
     Some(stream)
 }
