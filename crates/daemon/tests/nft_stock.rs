@@ -294,6 +294,14 @@ fn foreign_damage_is_found_and_repaired() {
             assert!(!difference.is_none() && failed.is_empty(), "{damage}");
             assert!(stock.verify(&mut firewall, &bans).unwrap().is_none(), "{damage}");
         }
+        // Where only the rules have gone, the set is still taken away.
+        let mut batch = Batch::default();
+        batch.flush_chain(&table(), "t-chain");
+        firewall.commit(batch).unwrap();
+        assert_eq!((stock.check(&mut firewall), stock.is_present(&mut firewall)), (Ok(false), Ok(true)));
+        stock.stop(&mut firewall).unwrap();
+        assert_eq!((firewall.table_flags(&table()), stock.is_present(&mut firewall)), (Ok(None), Ok(false)));
+        stock.ban(&mut firewall, &bans).unwrap();
         let gone = [Id::new("203.0.113.9")];
         assert_eq!(stock.unban(&mut firewall, &gone), Ok(gone.to_vec()));
         stock.stop(&mut firewall).unwrap();

@@ -59,11 +59,14 @@ impl Parameters {
 
 impl Parameters {
     /// For use in the place of a stock action that cannot work here (its program is missing, mostly): the same ports,
-    /// protocols and answer. A rule for new connections only (`iptables-new`) becomes one for all packets.
+    /// protocols and answer. A rule for new connections only (`iptables-new`) becomes one for all packets. It is named
+    /// after the action's own chain or set (`f2b-sshd`), since a jail may have several such actions.
     ///
     /// # Errors
     /// As [`Parameters::read`].
-    pub fn replacing(name: &str, known: &Known, services: &Services) -> Result<Self, Error> {
+    pub fn replacing(jail: &str, known: &Known, services: &Services) -> Result<Self, Error> {
+        let name = [&known.chain, &known.set].into_iter().find(|name| !name.is_empty());
+        let name = name.map_or(jail, String::as_str);
         let protocols = known.protocols.join(",");
         Parameters::read(name, known.ports.as_deref(), &protocols, &known.blocktype, services)
     }
@@ -72,6 +75,31 @@ impl Parameters {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::act::preflight::Kind;
+
+    #[test]
+    fn two_actions_of_a_jail_are_replaced_by_two() {
+        let known = |chain: &str, set: &str, ports: Option<&str>| Known {
+            kind: Kind::Chain,
+            program: "iptables".into(),
+            chain: chain.into(),
+            hooks: vec!["INPUT".into()],
+            ports: ports.map(str::to_owned),
+            protocols: vec!["tcp".into(), "udp".into()],
+            only_new: false,
+            set: set.into(),
+            blocktype: "DROP".into(),
+            nft: None,
+        };
+        let replacing = |known| Parameters::replacing("sshd", &known, &Services::default()).unwrap();
+        let first = replacing(known("f2b-sshd", "", Some("ssh,8000:8010")));
+        assert_eq!(
+            (first.name.as_str(), first.ports.len(), &first.protocols[..]),
+            ("f2b-sshd", 2, &[6, 17][..])
+        );
+        assert_eq!(replacing(known("", "f2b-sshd-web", None)).name, "f2b-sshd-web");
+        assert_eq!(replacing(known("", "", None)).name, "sshd");
+    }
 
     #[test]
     fn stock_parameters_are_understood() {

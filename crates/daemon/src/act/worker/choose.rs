@@ -126,8 +126,6 @@ fn in_its_place(jail: &str, known: &Known, shelter: &Shelter) -> Option<DefaultA
     if !matches!(known.kind, Kind::Chain | Kind::Ipset) {
         return None;
     }
-    let protocols = known.protocols.join(",");
-    let parameters =
-        Parameters::read(jail, known.ports.as_deref(), &protocols, &known.blocktype, shelter.services());
+    let parameters = Parameters::replacing(jail, known, shelter.services());
     parameters.ok().map(DefaultAction::new)
 }

@@ -119,7 +119,7 @@ fn each_present(
     work: fn(&mut Stock, &mut Firewall) -> Result<(), Error>,
 ) -> Result<(), Error> {
     for part in parts {
-        if !part.check(firewall)? {
+        if !part.is_present(firewall)? {
             continue;
         }
         match work(part, firewall) {

@@ -161,6 +161,15 @@ impl Stock {
         Ok(!self.own_rules(firewall)?.is_empty())
     }
 
+    /// Whether anything of this jail and family is there: its set. Rules that look it up cannot be without it.
+    ///
+    /// # Errors
+    /// When the kernel cannot be read.
+    pub fn is_present(&self, firewall: &mut Firewall) -> Result<bool, Error> {
+        let set = &self.parts.set.name;
+        Ok(firewall.sets(&self.parts.table)?.iter().any(|other| other.name == *set))
+    }
+
     /// Whether there is an `actioncheck`.
     pub fn has_check(&self) -> bool {
         self.parts.checks
