@@ -106,3 +106,68 @@ fn python_error(error: &io::Error) -> String {
         None => error.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    /// What a client gets that asks `['ping']` of a server which does this with the connection.
+    fn asked(server: impl FnOnce(UnixStream) + Send + 'static) -> Result<Reply, Error> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let listener = UnixListener::bind(&path).unwrap();
+        let server = std::thread::spawn(move || server(listener.accept().unwrap().0));
+        let mut connection = Connection::open(&path, Some(Duration::from_millis(300)))?;
+        let reply = connection.ask(&Value::List(vec!["ping".into()]));
+        drop(connection);
+        server.join().unwrap();
+        reply
+    }
+
+    /// Reads the request and writes these bytes.
+    fn answering(bytes: &'static [u8]) -> impl FnOnce(UnixStream) {
+        move |mut stream| {
+            let mut request = [0; 1000];
+            let length = stream.read(&mut request).unwrap();
+            assert!(request[..length].ends_with(frame::END));
+            stream.write_all(bytes).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_reply_may_come_in_pieces() {
+        let reply = asked(|mut stream| {
+            for piece in frame::framed(&Value::Tuple(vec![Value::Int(0), "pong".into()])).chunks(3) {
+                stream.write_all(piece).unwrap();
+            }
+        });
+        assert!(matches!(reply, Ok(Reply::Done(pong)) if pong.as_str() == Some("pong")));
+    }
+
+    #[test]
+    fn a_server_that_misbehaves_is_an_error_not_a_hang() {
+        let said = |server: Box<dyn FnOnce(UnixStream) + Send>| asked(server).unwrap_err().to_string();
+        assert_eq!(said(Box::new(answering(b"hello<F2B_END_COMMAND>"))), "Memo value not found at index 101");
+        assert_eq!(said(Box::new(answering(b"\x80\x05abc"))), "[Errno 104] Connection reset by peer");
+        assert_eq!(said(Box::new(answering(b"]\x94\x8c\x08SHUTDOWNa.<F2B_END_COMMAND>"))), "['SHUTDOWN']");
+        assert_eq!(said(Box::new(answering(b"\x8c\x05ERROR.<F2B_END_COMMAND>"))), "ERROR");
+        assert_eq!(
+            said(Box::new(answering(b"cos\nsystem\n(U\x02idtR.<F2B_END_COMMAND>"))),
+            "a pickle must hold plain data, not os.system"
+        );
+        let silent = |stream| {
+            std::thread::sleep(Duration::from_millis(600));
+            drop::<UnixStream>(stream);
+        };
+        assert_eq!(said(Box::new(silent)), "timed out");
+    }
+
+    #[test]
+    fn nobody_there_has_python_s_words() {
+        let directory = tempfile::tempdir().unwrap();
+        let missing = Connection::open(&directory.path().join("socket"), None).err().unwrap();
+        assert_eq!(missing.to_string(), "[Errno 2] No such file or directory");
+    }
+}

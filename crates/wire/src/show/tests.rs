@@ -214,3 +214,40 @@ fn replies_of_another_shape_are_shown_as_they_are() {
         assert!(!shown(command, Value::Tuple(vec![Value::Int(5)])).is_empty(), "{command}");
     }
 }
+
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            "[a-z ]{0,8}".prop_map(Value::from),
+            any::<i64>().prop_map(Value::Int),
+            any::<f64>().prop_map(Value::Float),
+            Just(Value::None),
+        ];
+        leaf.prop_recursive(4, 32, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::List),
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::Tuple),
+                prop::collection::vec((inner.clone(), inner), 0..3).prop_map(Value::Dict),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_reply_to_any_command_has_a_text(
+            entry in prop::sample::select(crate::table::entries().map(crate::table::Entry::words).collect::<Vec<_>>()),
+            more in prop::collection::vec(value(), 0..3),
+            answer in value(),
+            utf8 in any::<bool>(),
+        ) {
+            let words: Vec<Value> = entry.split(' ').map(Value::from).chain(more).collect();
+            let charset = if utf8 { Charset::Utf8 } else { Charset::Ascii };
+            let hidden = entry == "server-stream";
+            prop_assert_eq!(reply(&words, &answer, charset).is_none(), hidden);
+        }
+    }
+}
