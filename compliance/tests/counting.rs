@@ -17,7 +17,7 @@ use portcullis_value::Value;
 use serde_json::{Value as Json, json};
 
 /// Reads cases from its input, answers what the genuine counters say to each.
-const GENUINE: &str = r#"
+const GENUINE: &str = r"
 import json, os, sys, time
 os.environ['TZ'] = 'UTC'; time.tzset()
 from fail2ban.server.failmanager import FailManager
@@ -53,7 +53,7 @@ def bans(case):
         yield ['new' if added else 'expired' if reason.get('expired') else 'prolonged' if reason.get('prolong') else 'there']
 for case in json.load(sys.stdin):
     print(json.dumps(list(globals()[case['what']](case))))
-"#;
+";
 
 /// A small generator of pseudo-random numbers (xorshift64*).
 struct Random(u64);
@@ -142,7 +142,7 @@ fn tally_case(random: &mut Random) -> Json {
         let id = format!("192.0.2.{}", random.below(4));
         match random.below(12) {
             0 => json!(["cleanup", id, now, 0]),
-            1 => json!(["again", id, at, (1 << random.below(4)) as f64]),
+            1 => json!(["again", id, at, f64::from(1 << random.below(4))]),
             2 => json!(["fail", id, at, 1 + random.below(3)]),
             _ => json!(["fail", id, at, 1]),
         }

@@ -20,8 +20,11 @@ use crate::log::Log;
 const TICK: Duration = Duration::from_secs(1);
 /// So many messages are taken before they are written.
 const AT_ONCE: usize = 10_000;
-/// So long an answer is waited for. The disk of a healthy machine answers within milliseconds.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// So long a jail waits for what the database knows of an offender, while lines wait to be judged. The disk of a healthy
+/// machine answers within milliseconds.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// So long one waits for what must be known before a jail can begin: without its bans it would let everybody in.
+const LONG_PATIENCE: Duration = Duration::from_secs(600);
 
 /// What is asked, and whom to answer.
 type Question = Box<dyn FnOnce(&mut Database, Timestamp) + Send>;
@@ -87,13 +90,16 @@ impl Store {
     /// Opens a database file; `None` for none. Waits until that is done.
     pub fn open(&self, file: Option<&str>) {
         let name = file.map(str::to_owned);
-        self.ask(move |database, now| database.open(name.as_deref(), now));
-        self.settings().file = self.ask(|database, _| database.file().map(str::to_owned)).flatten();
+        let opened = self.ask(LONG_PATIENCE, move |database, now| {
+            database.open(name.as_deref(), now);
+            database.file().map(str::to_owned)
+        });
+        self.settings().file = opened.flatten();
     }
 
     /// Writes what waits and closes the file.
     pub fn close(&self) {
-        self.ask(Database::close);
+        self.ask(LONG_PATIENCE, Database::close);
         self.settings().file = None;
     }
 
@@ -204,7 +210,7 @@ impl Store {
     ) -> Vec<Ticket> {
         let (jail, bantime) = (jail.to_owned(), bantime.clone());
         let (grows, maxtime) = (increment.is_on(), increment.maxtime().map(Value::from));
-        self.ask(move |database, _| {
+        self.ask(LONG_PATIENCE, move |database, _| {
             database.restorable(&Restore { jail: &jail, bantime: &bantime, increment: grows, maxtime, now })
         })
         .unwrap_or_default()
@@ -213,19 +219,20 @@ impl Store {
     /// Earlier bans of an offender in one jail, or in all.
     pub fn history(&self, jail: &str, id: &Id, all_jails: bool) -> Option<History> {
         let (jail, id) = (jail.to_owned(), id.clone());
-        self.ask(move |database, now| database.history(&jail, id.text(), all_jails, now)).flatten()
+        self.ask(PATIENCE, move |database, now| database.history(&jail, id.text(), all_jails, now)).flatten()
     }
 
     /// How far a log was read.
     pub fn position(&self, jail: &str, path: &Path) -> Option<Position> {
         let (jail, path) = (jail.to_owned(), path.to_owned());
-        self.ask(move |database, now| database.position(&jail, &path, now)).flatten()
+        self.ask(LONG_PATIENCE, move |database, now| database.position(&jail, &path, now)).flatten()
     }
 
     /// Lines and failures of an offender's bans, in one jail or in all.
     pub fn past(&self, jail: &str, id: &Id, all_jails: bool) -> Past {
         let (jail, id) = ((!all_jails).then(|| jail.to_owned()), id.clone());
-        self.ask(move |database, now| database.past(jail.as_deref(), id.text(), now)).unwrap_or_default()
+        self.ask(PATIENCE, move |database, now| database.past(jail.as_deref(), id.text(), now))
+            .unwrap_or_default()
     }
 
     fn write(&self, news: Vec<Write>) {
@@ -241,9 +248,10 @@ impl Store {
         self.send(Message::Write(news));
     }
 
-    /// Asks and waits; `None` when there is no answer in time.
+    /// Asks and waits; `None`, and a line in the log, when there is no answer in time.
     fn ask<T: Send + 'static>(
         &self,
+        patience: Duration,
         question: impl FnOnce(&mut Database, Timestamp) -> T + Send + 'static,
     ) -> Option<T> {
         let (reply, answer) = bounded(1);
@@ -255,13 +263,22 @@ impl Store {
             // Whoever asked may have given up.
             let _ = reply.send(told);
         })));
-        answer.recv_timeout(PATIENCE).ok()
+        let told = answer.recv_timeout(patience).ok();
+        if told.is_none() {
+            self.shared.log.error("database", "no answer from the database in time: going on without");
+        }
+        told
     }
 
     fn send(&self, message: Message) {
         self.shared.waiting.fetch_add(1, Ordering::Relaxed);
-        // The thread outlives every handle: it ends when the last of them is gone.
-        let _ = self.inbox.send(message);
+        // The thread outlives every handle, unless it died of a mistake of ours.
+        if self.inbox.send(message).is_err() {
+            self.shared.refused.fetch_add(1, Ordering::Relaxed);
+            self.shared
+                .log
+                .error("database", "the database's thread is gone: NOTHING IS REMEMBERED any more");
+        }
     }
 
     fn settings(&self) -> MutexGuard<'_, Settings> {
@@ -314,4 +331,72 @@ fn run(messages: &Receiver<Message>, shared: &Shared) {
 fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     Timestamp(since.map_or_else(|before| -before.duration().as_secs_f64(), |after| after.as_secs_f64()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::{Format, Target};
+
+    fn store(file: &Path) -> Store {
+        let store = Store::start(Log::new(Target::Stderr, Format::default())).unwrap();
+        store.open(file.to_str());
+        store
+    }
+
+    #[test]
+    fn what_many_jails_tell_is_there_after_a_close_and_an_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("db");
+        let bantime = Value::Int(600);
+        let told = store(&file);
+        std::thread::scope(|scope| {
+            for jail in 0..8 {
+                let (told, bantime) = (told.clone(), &bantime);
+                scope.spawn(move || {
+                    let jail: Arc<str> = format!("j{jail}").into();
+                    told.jail_started(&jail);
+                    for n in 0..200_u32 {
+                        let id = Id::from(std::net::IpAddr::from(std::net::Ipv4Addr::from_bits(n)));
+                        let path: Arc<Path> = Path::new("/log").into();
+                        let position = Position { first_line: "3f78".into(), position: n.into() };
+                        let ticket = Arc::new(Ticket::by_hand(id, now()));
+                        told.banned(&jail, &ticket, bantime, [(path, position)].into_iter().collect());
+                    }
+                    let id = Id::new("0.0.0.7");
+                    assert_eq!(told.history(&jail, &id, false).unwrap().count, 1);
+                    told.unbanned(&jail, &[], &id);
+                    assert_eq!(told.history(&jail, &id, false), None);
+                });
+            }
+        });
+        assert_eq!(told.history("j0", &Id::new("0.0.0.8"), true).unwrap().count, 8);
+        told.close();
+        assert_eq!(told.file(), None);
+        let again = store(&file);
+        for jail in 0..8 {
+            let jail = format!("j{jail}");
+            assert_eq!(again.restorable(&jail, &bantime, &Increment::default(), now()).len(), 199);
+            assert_eq!(again.position(&jail, Path::new("/log")).unwrap().position, 199);
+        }
+        assert_eq!((again.health().waiting, again.health().lost), (0, 0));
+        assert_eq!(again.file().as_deref(), file.to_str());
+    }
+
+    #[test]
+    fn settings_are_told_as_they_were_set_and_count() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(&dir.path().join("db"));
+        assert_eq!((store.purge_age(), store.max_matches()), (Value::Int(86400), Value::Int(10)));
+        store.set_max_matches(0);
+        store.set_purge_age(Number::Float(1.5));
+        assert_eq!((store.purge_age(), store.max_matches()), (Value::Float(1.5), Value::Int(0)));
+        let line = portcullis_jail::MatchedLine { after: "x".into(), ..Default::default() };
+        let ticket =
+            Ticket { failures: 1, matches: vec![line], ..Ticket::by_hand(Id::new("192.0.2.1"), now()) };
+        let jail: Arc<str> = "j".into();
+        store.banned(&jail, &Arc::new(ticket), &Value::Int(600), IndexMap::new());
+        let past = store.past("j", &Id::new("192.0.2.1"), false);
+        assert_eq!((past.failures, past.matches.len()), (1, 0));
+    }
 }
