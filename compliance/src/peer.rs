@@ -81,7 +81,7 @@ impl fmt::Display for Output {
 /// | `conf/` | Debian's `/etc/fail2ban`, without `jail.d/defaults-debian.conf` (no jail is enabled) |
 /// | `conf/fail2ban.local` | puts socket, pid file, database and log into the directory |
 /// | `f2b.sock`, `f2b.pid`, `f2b.sqlite3`, `fail2ban.log` | these |
-/// | `bin/` | `fail2ban-server`, `fail2ban-client`, `fail2ban-regex`; in `other/` the other program's |
+/// | `bin/` | `fail2ban-server`, `fail2ban-client`, `fail2ban-regex`, with us `portcullis`; in `other/` the other program's |
 ///
 /// Dropped, it ends its server and removes the directory.
 pub struct Peer {
@@ -373,6 +373,9 @@ fn link_programs(dir: &Path, who: Who) {
             }
             Who::Ours => std::os::unix::fs::symlink(our_binary(), &link).unwrap(),
         }
+    }
+    if who == Who::Ours {
+        std::os::unix::fs::symlink(our_binary(), dir.join("portcullis")).unwrap();
     }
 }
 

@@ -1,0 +1,272 @@
+//! What we say is enforced, is enforced: read back from the kernel, put back when somebody takes it away, and said where it
+//! is not. Fail2ban has no such thing to compare with; the kernel is the judge.
+
+// Helpers of tests are outside `#[test]` functions, where clippy looks for what tests may do.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::{Duration, Instant};
+
+use portcullis_compliance::{Hosts, Output, Peer, Who, farm, skip, wait_for};
+
+const JAIL: &str = "[gate]
+enabled = true
+filter = dropbear
+port = 2222
+logpath = @DIR@/auth.log
+ignoreself = false
+bantime = 600
+";
+
+/// Our server on a host of its own, with this action.
+fn guarded(banaction: &str) -> Option<(Hosts, Peer)> {
+    let hosts = match Hosts::new() {
+        Ok(hosts) => hosts,
+        Err(reason) => {
+            skip(&reason);
+            return None;
+        }
+    };
+    let mut peer = Peer::new(Who::Ours)?;
+    peer.on(&hosts.server);
+    peer.write("auth.log", "");
+    peer.write("conf/jail.local", &format!("{JAIL}banaction = {banaction}\n"));
+    Some((hosts, peer))
+}
+
+fn status(peer: &Peer) -> Output {
+    peer.run("portcullis", &["status", "-c", "@DIR@/conf", "-s", "@DIR@/f2b.sock"])
+}
+
+/// Waits until `portcullis status` shows this, and returns it.
+fn wait_status(peer: &Peer, text: &str) -> Output {
+    let found =
+        wait_for(Duration::from_secs(10), || Some(status(peer)).filter(|out| out.stdout.contains(text)));
+    found.unwrap_or_else(|| panic!("no `{text}` in\n{}\nlog:\n{}", status(peer), peer.log()))
+}
+
+/// Puts a program of this text on the server's PATH, before all others.
+fn stand_in(peer: &mut Peer, names: &[&str], text: &str) {
+    farm(&peer.path("farm"), names);
+    for name in names {
+        let file = peer.path("farm").join(name);
+        std::fs::write(&file, text).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let farm = peer.path("farm").to_str().unwrap().to_owned();
+    peer.env("PATH", farm);
+}
+
+#[test]
+fn a_ban_in_the_kernel_is_enforced_and_status_says_that_all_is_well() {
+    for banaction in
+        ["iptables-multiport", "iptables-allports", "iptables-ipset-proto6", "nftables-multiport"]
+    {
+        let Some((_hosts, mut peer)) = guarded(banaction) else { return };
+        peer.start();
+        peer.client(&["set", "gate", "banip", "192.0.2.66", "2001:db8::66"]);
+        let well = wait_status(&peer, "2 enforced");
+        assert_eq!(well.status, 0, "{banaction}\n{well}");
+        assert!(well.stdout.contains("All is well."), "{banaction}\n{well}");
+        peer.stop();
+    }
+}
+
+#[test]
+fn a_tool_that_exits_with_0_and_does_nothing_is_found_out() {
+    for (banaction, tools) in
+        [("iptables-multiport", ["iptables", "ip6tables"]), ("nftables-multiport", ["nft", "nft"])]
+    {
+        let Some((_hosts, mut peer)) = guarded(banaction) else { return };
+        stand_in(&mut peer, &tools, "#!/bin/sh\nexit 0\n");
+        peer.start();
+        peer.client(&["set", "gate", "banip", "192.0.2.66"]);
+        let bad = wait_status(&peer, "1 NOT ENFORCED");
+        assert_eq!(bad.status, 1, "{bad}");
+        assert!(peer.log().contains("192.0.2.66 is NOT banned by action"), "{}", peer.log());
+        // The decision is told as Fail2ban tells it.
+        let told = peer.client(&["get", "gate", "banned"]).stdout;
+        assert_eq!(told.trim(), "['192.0.2.66']");
+        peer.stop();
+    }
+}
+
+#[test]
+fn a_failed_ban_is_tried_again_until_it_holds() {
+    let Some((_hosts, mut peer)) = guarded("iptables-multiport") else { return };
+    let switch = peer.path("broken").to_str().unwrap().to_owned();
+    peer.write("broken", "");
+    let real = portcullis_compliance::tool_path().to_owned();
+    let text = format!("#!/bin/sh\n[ -e {switch} ] && exit 1\nPATH='{real}'\nexec \"${{0##*/}}\" \"$@\"\n");
+    stand_in(&mut peer, &["iptables", "ip6tables"], &text);
+    peer.start();
+    peer.client(&["set", "gate", "banip", "192.0.2.66"]);
+    wait_status(&peer, "1 NOT ENFORCED");
+    std::fs::remove_file(&switch).unwrap();
+    let well = wait_status(&peer, "1 enforced");
+    assert_eq!(well.status, 0, "{well}");
+    assert!(peer.log().contains("192.0.2.66 is banned now by action"), "{}", peer.log());
+    peer.stop();
+}
+
+#[test]
+fn what_others_flush_is_back_within_a_second() {
+    for banaction in ["nftables-multiport", "iptables-multiport"] {
+        let Some((hosts, mut peer)) = guarded(banaction) else { return };
+        peer.start();
+        peer.client(&["set", "gate", "banip", "192.0.2.66", "192.0.2.67", "2001:db8::66"]);
+        wait_status(&peer, "3 enforced");
+        for round in 0..3 {
+            hosts.server.sh("nft flush ruleset");
+            let flushed = Instant::now();
+            let back = wait_for(Duration::from_secs(20), || {
+                let rules = hosts.server.sh("nft list ruleset; iptables -S; ip6tables -S");
+                ["192.0.2.66", "192.0.2.67", "2001:db8::66"].iter().all(|ip| rules.contains(ip)).then_some(())
+            });
+            assert!(back.is_some(), "{banaction}, round {round}: not put back\n{}", peer.log());
+            // A second, and what a loaded machine of two cores adds to it.
+            assert!(flushed.elapsed() < Duration::from_secs(4), "{banaction}: {:?}", flushed.elapsed());
+        }
+        wait_status(&peer, "3 enforced");
+        assert!(peer.log().contains("all are back"), "{}", peer.log());
+        peer.stop();
+    }
+}
+
+#[test]
+fn without_the_right_to_change_the_firewall_bans_are_failed_and_status_is_not_0() {
+    for banaction in ["nftables-multiport", "iptables-multiport"] {
+        let Some((_hosts, mut peer)) = guarded(banaction) else { return };
+        // The same program, started without the capability.
+        let program = peer.path("bin/fail2ban-server");
+        let real = std::fs::read_link(&program).unwrap();
+        std::fs::remove_file(&program).unwrap();
+        let wrapper = format!(
+            "#!/bin/sh\nexec setpriv --bounding-set=-net_admin --inh-caps=-net_admin {} server \"$@\"\n",
+            real.display()
+        );
+        std::fs::write(&program, wrapper).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        peer.start();
+        peer.client(&["set", "gate", "banip", "192.0.2.66"]);
+        let bad = wait_status(&peer, "1 NOT ENFORCED");
+        assert_eq!(bad.status, 1, "{banaction}\n{bad}");
+        peer.stop();
+    }
+}
+
+#[test]
+fn with_the_fallback_turned_off_a_missing_tool_is_an_error_and_bans_are_failed() {
+    let Some((hosts, mut peer)) = guarded("iptables-multiport") else { return };
+    peer.write("conf/portcullis.conf", "[DEFAULT]\nfallback = false\n");
+    farm(&peer.path("farm"), &["iptables", "ip6tables", "xtables"]);
+    let farm = peer.path("farm").to_str().unwrap().to_owned();
+    peer.env("PATH", farm);
+    peer.start();
+    peer.client(&["set", "gate", "banip", "192.0.2.66"]);
+    let bad = wait_status(&peer, "1 NOT ENFORCED");
+    assert_eq!(bad.status, 1, "{bad}");
+    assert!(bad.stdout.contains("install the package iptables"), "no remedy\n{bad}");
+    assert_eq!(hosts.server.sh("nft list ruleset").trim(), "");
+    peer.stop();
+}
+
+#[test]
+fn an_action_that_a_reload_adds_works_and_unchanged_ones_are_left_alone() {
+    let Some((hosts, mut peer)) = guarded("nftables-multiport") else { return };
+    let note = "[Definition]\nactionstart = echo start >> @DIR@/notes\nactionban = echo ban <ip> >> @DIR@/notes\nactionunban = echo unban <ip> >> @DIR@/notes\nactionstop = echo stop >> @DIR@/notes\n";
+    peer.write("conf/action.d/note.conf", note);
+    peer.start();
+    peer.client(&["set", "gate", "banip", "192.0.2.66"]);
+    wait_status(&peer, "1 enforced");
+    let handles = hosts.server.sh("nft -a list ruleset");
+    peer.write(
+        "conf/jail.local",
+        &format!("{JAIL}banaction = nftables-multiport\naction = %(action_)s\n         note\nmaxretry = 7\n"),
+    );
+    let reload = peer.client(&["reload"]);
+    assert_eq!(reload.stdout.trim(), "OK", "{reload}\n{}", peer.log());
+    // What was in force is in force for the new action too; the old one's rules were not touched.
+    wait_for(Duration::from_secs(5), || peer.read("notes").contains("ban 192.0.2.66").then_some(())).unwrap();
+    assert_eq!(hosts.server.sh("nft -a list ruleset"), handles);
+    assert!(!peer.log().contains("Unban"), "{}", peer.log());
+    assert_eq!(peer.client(&["get", "gate", "maxretry"]).stdout.trim(), "7");
+    peer.client(&["set", "gate", "banip", "192.0.2.67"]);
+    wait_for(Duration::from_secs(5), || peer.read("notes").contains("ban 192.0.2.67").then_some(())).unwrap();
+    // And taken away again, it lifts its bans and stops; the other goes on.
+    peer.write("conf/jail.local", &format!("{JAIL}banaction = nftables-multiport\n"));
+    peer.client(&["reload"]);
+    let notes = peer.read("notes");
+    assert!(notes.ends_with("stop\n") && notes.contains("unban 192.0.2.67"), "{notes}");
+    assert!(hosts.server.sh("nft list ruleset").contains("192.0.2.67"));
+    peer.stop();
+    assert_eq!(hosts.server.sh("nft list ruleset").trim(), "");
+}
+
+#[test]
+fn a_broken_reload_changes_nothing() {
+    let Some((hosts, mut peer)) = guarded("nftables-multiport") else { return };
+    peer.start();
+    peer.client(&["set", "gate", "banip", "192.0.2.66"]);
+    wait_status(&peer, "1 enforced");
+    for broken in [
+        "failregex = ^ nobody\n",
+        "maxretry = many\n",
+        "filter = nosuch\n",
+        "action = nosuch\n",
+        "bantime = %(x\n",
+    ] {
+        peer.write("conf/jail.local", &format!("{JAIL}banaction = nftables-multiport\n{broken}"));
+        let reload = peer.client(&["reload"]);
+        let said = format!("{broken}{reload}\n{}", peer.log());
+        assert_eq!(peer.client(&["get", "gate", "banned"]).stdout.trim(), "['192.0.2.66']", "{said}");
+        assert!(hosts.server.sh("nft list ruleset").contains("192.0.2.66"), "{said}");
+        assert!(!peer.log().contains("Unban"), "{said}");
+    }
+    peer.stop();
+}
+
+#[test]
+fn a_dry_run_tells_and_bans_nobody() {
+    let Some((hosts, mut peer)) = guarded("nftables-multiport") else { return };
+    let program = peer.path("bin/fail2ban-server");
+    let real = std::fs::read_link(&program).unwrap();
+    std::fs::remove_file(&program).unwrap();
+    std::fs::write(&program, format!("#!/bin/sh\nexec {} server --dry-run \"$@\"\n", real.display()))
+        .unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    peer.start();
+    let now = std::process::Command::new("date").arg("+%b %e %T").env("LC_ALL", "C").output().unwrap().stdout;
+    let now = String::from_utf8(now).unwrap();
+    let line = format!(
+        "{} host dropbear[1]: Bad password attempt for 'root' from 192.0.2.66:5000\n",
+        now.trim_end()
+    );
+    peer.append("auth.log", &line.repeat(6));
+    peer.wait_log("Would ban 192.0.2.66");
+    assert!(!peer.log().contains("] Ban "), "{}", peer.log());
+    assert_eq!(hosts.server.sh("nft list ruleset").trim(), "");
+    assert!(status(&peer).stdout.contains("NOBODY IS BANNED"));
+    peer.stop();
+}
+
+#[test]
+fn after_a_kill_the_bans_are_restored_and_what_is_in_the_kernel_is_taken_over() {
+    for banaction in ["nftables-multiport", "iptables-multiport"] {
+        let Some((hosts, mut peer)) = guarded(banaction) else { return };
+        peer.start();
+        peer.client(&["set", "gate", "banip", "192.0.2.66", "2001:db8::66"]);
+        wait_status(&peer, "2 enforced");
+        // A ban is written within a moment.
+        std::thread::sleep(Duration::from_millis(500));
+        peer.signal(portcullis_compliance::Signal::KILL);
+        peer.ended();
+        assert!(hosts.server.sh("nft list ruleset").contains("192.0.2.66"), "the kernel keeps what it has");
+        peer.start();
+        peer.wait_log("Restore Ban 192.0.2.66");
+        let well = wait_status(&peer, "2 enforced");
+        assert_eq!(well.status, 0, "{banaction}\n{well}\n{}", peer.log());
+        peer.stop();
+        assert!(!hosts.server.sh("nft list ruleset").contains("192.0.2.66"));
+    }
+}
