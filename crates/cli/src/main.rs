@@ -2,6 +2,7 @@
 
 mod client;
 mod portcullis;
+mod regex;
 mod status;
 
 use std::ffi::OsString;
@@ -19,11 +20,13 @@ fn main() -> ExitCode {
     match program.as_ref().and_then(|name| name.to_str()) {
         Some("fail2ban-client") => return client::run(Name::Client, words),
         Some("fail2ban-server") => return client::run(Name::Server, words),
+        Some("fail2ban-regex") => return regex::run("fail2ban-regex", words),
         _ => {}
     }
     match portcullis::Arguments::parse().command {
         Command::Status(status) => client::report(&status),
         Command::Server(words) => client::run(Name::OurServer, words.words),
+        Command::Regex(words) => regex::run("portcullis regex", words.words),
         Command::Client(words) => client::run(Name::OurClient, words.words),
     }
 }

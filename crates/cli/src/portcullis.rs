@@ -39,6 +39,9 @@ pub(crate) enum Command {
     /// Be the client: the options and commands of fail2ban-client
     #[command(disable_help_flag = true)]
     Client(Words),
+    /// Try a filter or a regular expression on a log: the options of fail2ban-regex
+    #[command(disable_help_flag = true)]
+    Regex(Words),
 }
 
 /// What `status` is about.

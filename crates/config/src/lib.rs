@@ -7,6 +7,7 @@
 mod arguments;
 mod definition;
 mod dump;
+mod filter;
 mod glob;
 mod ini;
 mod interpolate;
@@ -21,6 +22,7 @@ mod stream;
 mod tags;
 
 pub use dump::{dump, dump_pretty};
+pub use filter::{Filter, filter_reference, read_filter};
 pub use layers::{Layers, Origin, Section, Setting};
 pub use message::{Level, Message};
 pub use server::{ServerOptions, read_server};

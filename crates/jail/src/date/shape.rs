@@ -298,7 +298,7 @@ impl Cursor<'_> {
         more(self, second).or_else(|| self.bounded(second))
     }
 
-    fn nothing_more(&mut self, _: usize) -> Option<usize> {
+    fn nothing_more(_: &mut Self, _: usize) -> Option<usize> {
         None
     }
 

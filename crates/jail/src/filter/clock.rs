@@ -47,6 +47,9 @@ pub(super) struct Clock {
     /// The last text that was parsed, with its answer: most lines come in bursts of one second.
     parsed: Option<(String, Timestamp, Result<Timestamp, DateError>)>,
     told: [Option<Timestamp>; 4],
+    /// Whether the last time is an integer in Fail2ban, if anybody wants to know.
+    pub(super) integer: bool,
+    pub(super) tells_integers: bool,
 }
 
 /// Complaints that come once a day.
@@ -68,6 +71,8 @@ impl Clock {
             last_text: String::new(),
             parsed: None,
             told: [None; 4],
+            integer: false,
+            tells_integers: false,
         }
     }
 
@@ -131,6 +136,10 @@ impl Clock {
             notes.push(LogLine::new(Level::ERROR, "filter", text));
             return self.undated(line, start, end, at);
         };
+        if self.tells_integers {
+            self.integer =
+                self.detector.as_ref().is_some_and(|detector| detector.is_integer(line, &found, &self.zones));
+        }
         self.remember(text, time);
         Dated {
             before: &line[..start],

@@ -46,13 +46,14 @@ pub(super) enum Outcome {
 
 impl Connections {
     /// Takes a match with an `mlfid` group in.
-    pub(super) fn merge(&mut self, groups: Data, lines: Vec<MatchedLine>, now: Timestamp) -> Outcome {
+    pub(super) fn merge(&mut self, mut groups: Data, lines: Vec<MatchedLine>, now: Timestamp) -> Outcome {
         let set = |data: &Data, key: &str| data.get(key).is_some_and(Value::is_true);
         let Some(id) = groups.get("mlfid").and_then(Value::as_str).map(str::to_owned) else {
             return Outcome::Failure(groups, lines);
         };
         let gained = set(&groups, "mlfgained");
         let forget = set(&groups, "mlfforget");
+        groups.shift_remove("mlfforget");
         let mut nofail = gained || set(&groups, "nofail");
         let user = groups.get("user").filter(|user| user.is_true()).cloned();
 

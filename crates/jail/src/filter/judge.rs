@@ -311,7 +311,7 @@ impl Filter {
         merge(&mut data, identity::groups(&self.failregex[index], captures, text));
         let lines = if self.maxlines > 1 { lines } else { vec![self.line(dated)] };
         self.found(index, data, lines, time, at, outside, verdict);
-        if self.check_all { Next::Continue } else { Next::Stop }
+        if self.check_all && !self.first_only { Next::Continue } else { Next::Stop }
     }
 
     #[allow(clippy::too_many_arguments, reason = "the state of one line on its way")]

@@ -58,6 +58,7 @@ pub struct Filter {
     pub(super) maxlines: usize,
     pub(super) findtime: f64,
     pub(super) check_all: bool,
+    pub(super) first_only: bool,
     pub(super) clock: Clock,
     pub(super) connections: Connections,
     pub(super) window: Window,
@@ -87,6 +88,7 @@ impl Filter {
             maxlines: 1,
             findtime: 600.0,
             check_all: false,
+            first_only: false,
             clock: Clock::new(),
             connections: Connections::default(),
             window: Window::default(),
@@ -245,6 +247,17 @@ impl Filter {
     /// Lets every failregex be tried, also behind one that matched, without looking at findtime: for the tester.
     pub fn set_check_all(&mut self, on: bool) {
         self.check_all = on;
+        self.clock.tells_integers = on;
+    }
+
+    /// Lets a tester stop behind the first failregex that matches, as a jail does.
+    pub fn set_first_only(&mut self, on: bool) {
+        self.first_only = on;
+    }
+
+    /// Whether Fail2ban would have the last line's time as an integer; known to a tester only.
+    pub fn time_is_integer(&self) -> bool {
+        self.clock.integer
     }
 
     /// What could not be done fully so far.

@@ -1,0 +1,128 @@
+//! One failure as `-o` shows it: a row, one of its values, or a text with tags.
+
+use portcullis_jail::failure::{Failure, MatchedLine};
+use portcullis_jail::filter::Hit;
+use portcullis_jail::{Id, Timestamp};
+use portcullis_value::Value;
+
+/// A failure with all that may be asked of it.
+pub(super) struct Row<'v> {
+    pub(super) hit: &'v Hit,
+    pub(super) failure: &'v Failure,
+    pub(super) time: Time,
+}
+
+/// A time as Python prints it.
+#[derive(Clone, Copy)]
+pub(super) struct Time {
+    pub(super) at: Timestamp,
+    pub(super) integer: bool,
+}
+
+impl Time {
+    fn value(self) -> Value {
+        if self.integer { Value::Int(self.at.0 as i64) } else { Value::Float(self.at.0) }
+    }
+}
+
+impl Row<'_> {
+    /// What `-o OUT` prints of the failure.
+    pub(super) fn text(&self, out: &str) -> String {
+        match out {
+            "row" => self.whole(),
+            "id" | "fid" => self.failure.id.text().to_owned(),
+            "ip" => self.address().text().to_owned(),
+            "msg" => self.message(),
+            "matches" => self.matches().repr(),
+            tags if tags.contains('<') => self.tagged(tags),
+            group => self.hit.data.get(group).unwrap_or(&Value::None).to_string(),
+        }
+    }
+
+    fn whole(&self) -> String {
+        let data =
+            self.hit.data.iter().map(|(name, value)| (Value::from(name.as_str()), value.clone())).collect();
+        let id = Value::from(self.failure.id.text());
+        format!("[{},\t{},\t{}],", id.repr(), self.time.value().repr(), Value::Dict(data).repr())
+    }
+
+    fn address(&self) -> &Id {
+        self.failure.ip.as_ref().unwrap_or(&self.failure.id)
+    }
+
+    fn message(&self) -> String {
+        self.failure.matches.iter().map(MatchedLine::line).collect::<Vec<_>>().join("\n")
+    }
+
+    fn matches(&self) -> Value {
+        let parts = |line: &MatchedLine| {
+            Value::Tuple(vec![
+                line.before.as_str().into(),
+                line.date.as_str().into(),
+                line.after.as_str().into(),
+            ])
+        };
+        Value::List(self.failure.matches.iter().map(parts).collect())
+    }
+
+    /// `text` with its known tags replaced, once.
+    fn tagged(&self, text: &str) -> String {
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(open) = rest.find('<') {
+            out.push_str(&rest[..open]);
+            rest = &rest[open..];
+            let tag = rest[1..].find(['<', '>']).map(|end| &rest[1..=end]);
+            match tag
+                .filter(|tag| rest[1 + tag.len()..].starts_with('>'))
+                .and_then(|tag| Some((tag, self.tag(tag)?)))
+            {
+                Some((tag, value)) => {
+                    out.push_str(&value);
+                    rest = &rest[tag.len() + 2..];
+                }
+                None => {
+                    out.push('<');
+                    rest = &rest[1..];
+                }
+            }
+        }
+        out.push_str(rest);
+        out
+    }
+
+    fn tag(&self, tag: &str) -> Option<String> {
+        if let Some(name) = tag.strip_prefix("F-") {
+            let value = self.hit.data.get(&name.to_lowercase());
+            return Some(
+                value.filter(|value| **value != Value::None).map(Value::to_string).unwrap_or_default(),
+            );
+        }
+        let address = self.address();
+        Some(match tag {
+            "ip" => address.text().to_owned(),
+            "fid" => self.failure.id.text().to_owned(),
+            "time" => self.time.value().to_string(),
+            "msg" | "matches" => self.message(),
+            "family" => address.family().map(|family| family.name().to_owned()).unwrap_or_default(),
+            "ip-rev" => reversed(address)?,
+            "ip-host" => "None".to_owned(),
+            "failures" => "0".to_owned(),
+            _ => return None,
+        })
+    }
+}
+
+/// The name under which an address is looked up, without its zone.
+fn reversed(id: &Id) -> Option<String> {
+    Some(match id.address()? {
+        std::net::IpAddr::V4(v4) => {
+            let [a, b, c, d] = v4.octets();
+            format!("{d}.{c}.{b}.{a}.")
+        }
+        std::net::IpAddr::V6(v6) => {
+            let digits = v6.octets().into_iter().rev().flat_map(|b| [b & 15, b >> 4]);
+            digits.map(|d| format!("{d:x}.")).collect()
+        }
+    })
+}

@@ -1,0 +1,422 @@
+//! A filter, the log's way through it, and the sums.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use jiff::tz::TimeZone;
+use portcullis_config::{Source, filter_reference, read_filter};
+use portcullis_jail::filter::{Filter, Hit, Moment, RegexError, Status, Verdict};
+use portcullis_jail::{Level, LogLine, Timestamp};
+use portcullis_value::Value;
+
+use super::lines::Log;
+use super::options::Options;
+use super::report::{Sum, shortened};
+use super::row::{Row, Time};
+use super::world::World;
+use super::{Stop, options};
+
+/// Where Fail2ban's configuration is, unless `-c` says otherwise.
+const CONFIGURATION: &str = "/etc/fail2ban";
+/// So many lines of a kind are too many to be shown.
+const TOO_MANY: usize = 20;
+
+/// The tester at work.
+pub(super) struct Tester<'o> {
+    pub(super) options: &'o Options,
+    pub(super) filter: Filter,
+    pub(super) zone: TimeZone,
+    pub(super) prefregex: Sum,
+    pub(super) failregex: Vec<Sum>,
+    pub(super) ignoreregex: Vec<Sum>,
+    pub(super) lines: u64,
+    pub(super) matched: Kept,
+    pub(super) ignored: Kept,
+    pub(super) missed: Kept,
+    level: Option<Level>,
+}
+
+/// Lines of one kind: all are counted, as many as may be shown are kept.
+pub(super) struct Kept {
+    pub(super) count: usize,
+    pub(super) lines: Vec<String>,
+    room: usize,
+}
+
+impl Kept {
+    fn new(room: usize) -> Self {
+        Kept { count: 0, lines: Vec::new(), room }
+    }
+
+    fn add(&mut self, line: &str) {
+        self.count += 1;
+        if self.lines.len() < self.room {
+            self.lines.push(line.to_owned());
+        }
+    }
+
+    /// Takes a line back, if it is there.
+    fn remove(&mut self, line: &str) -> bool {
+        let at = self.lines.iter().rposition(|known| known == line);
+        if let Some(at) = at {
+            self.lines.remove(at);
+            self.count -= 1;
+        }
+        at.is_some()
+    }
+}
+
+/// The time now.
+fn now() -> Timestamp {
+    Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64()))
+}
+
+/// What REGEX is.
+enum Given {
+    /// A filter of the configuration.
+    Filter { name: String, options: Vec<(String, String)> },
+    /// A filter's file elsewhere, without its extension.
+    File { stem: String, options: Vec<(String, String)> },
+    /// A regular expression.
+    Regex,
+}
+
+impl<'o> Tester<'o> {
+    /// A tester without regexes.
+    pub(super) fn new(options: &'o Options) -> Result<Self, Stop> {
+        let mut filter = Filter::new();
+        let zone = TimeZone::system();
+        filter.set_zone(zone.clone());
+        filter.set_check_all(true);
+        filter.set_first_only(options.first_only || options.out.is_some());
+        if let Some(usedns) = &options.usedns {
+            filter.set_usedns(usedns);
+        }
+        let level = match &options.log_level {
+            Some(name) => Some(level(name).ok_or_else(|| {
+                let name = portcullis_value::repr_str(name);
+                Stop::Exception(format!("ValueError: Invalid log level {name}"))
+            })?),
+            None => None,
+        };
+        if let Some(zone) = &options.timezone {
+            filter.set_logtimezone(Some(zone)).map_err(|error| Stop::Error(error.to_string()))?;
+        }
+        let several = options.maxlines.is_some_and(|lines| lines > 1);
+        let room = |all: bool| if all || several { usize::MAX } else { options.maxlines.unwrap_or(TOO_MANY) };
+        Ok(Tester {
+            options,
+            filter,
+            zone,
+            prefregex: Sum::default(),
+            failregex: Vec::new(),
+            ignoreregex: Vec::new(),
+            lines: 0,
+            matched: Kept::new(if options.all_matched { usize::MAX } else { 0 }),
+            ignored: Kept::new(room(options.ignored.all)),
+            missed: Kept::new(room(options.missed.all)),
+            level,
+        })
+    }
+
+    /// Below so many lines, they are shown.
+    pub(super) fn too_many(&self) -> usize {
+        self.options.maxlines.unwrap_or(TOO_MANY)
+    }
+
+    /// Reads what REGEX and IGNOREREGEX name, and says what is in use.
+    pub(super) fn read_regexes(&mut self, out: &mut impl Write) -> Result<(), Stop> {
+        let options = self.options;
+        if let Some(maxlines) = options.maxlines {
+            self.use_maxlines(maxlines, out)?;
+        }
+        if let Some(pattern) = &options.datepattern {
+            self.use_datepattern(pattern, out)?;
+        }
+        match given(options)? {
+            Given::Filter { name, options } => {
+                let directory = self.options.config.as_deref().unwrap_or(CONFIGURATION);
+                self.tell(out, &format!("Use   failregex filter file : {name}, basedir: {directory}"))?;
+                self.use_filter(&name, options, out)?;
+            }
+            Given::File { stem, options } => {
+                self.tell(out, &format!("Use   failregex file : {}", self.options.regex))?;
+                self.use_filter(&stem, options, out)?;
+            }
+            Given::Regex => {
+                self.tell(out, &format!("Use   failregex line : {}", shortened(&options.regex)))?;
+                self.add_failregex(&options.regex)?;
+            }
+        }
+        if let Some(regex) = &options.ignoreregex {
+            self.tell(out, &format!("Use ignoreregex line : {}", shortened(regex)))?;
+            self.add_ignoreregex(regex)?;
+        }
+        Ok(())
+    }
+
+    fn tell(&self, out: &mut impl Write, text: &str) -> Result<(), Stop> {
+        if self.options.out.is_none() {
+            writeln!(out, "{text}")?;
+        }
+        Ok(())
+    }
+
+    fn use_maxlines(&mut self, maxlines: usize, out: &mut impl Write) -> Result<(), Stop> {
+        self.filter.set_maxlines(maxlines);
+        if maxlines > 1 {
+            (self.ignored.room, self.missed.room) = (usize::MAX, usize::MAX);
+        }
+        self.tell(out, &format!("Use         maxlines : {maxlines}"))
+    }
+
+    fn use_datepattern(&mut self, pattern: &str, out: &mut impl Write) -> Result<(), Stop> {
+        let said =
+            self.filter.set_datepattern(pattern, now()).map_err(|error| Stop::Error(error.to_string()))?;
+        self.log(&said, out)?;
+        let name = self.filter.known_detector().map_or("", |detector| detector.name().1).to_owned();
+        self.tell(out, &format!("Use      datepattern : {pattern} : {name}"))
+    }
+
+    fn use_filter(
+        &mut self,
+        name: &str,
+        options: Vec<(String, String)>,
+        out: &mut impl Write,
+    ) -> Result<(), Stop> {
+        if !options.is_empty() {
+            let shown = options.iter().map(|(name, value)| (name.as_str().into(), value.as_str().into()));
+            self.tell(out, &format!("Use   filter options : {}", Value::Dict(shown.collect()).repr()))?;
+        }
+        let given = self.options;
+        let source = Source::with_catalogue(given.config.as_deref().unwrap_or(CONFIGURATION));
+        let failed = || Stop::Error(format!("failed to load filter {}", given.regex));
+        let filter = read_filter(&source, name, options, "file").map_err(|_| failed())?.ok_or_else(failed)?;
+        if given.usedns.is_none()
+            && let Some(usedns) = filter.option("usedns")
+        {
+            self.filter.set_usedns(usedns);
+        }
+        if given.maxlines.is_none()
+            && let Some(maxlines) = filter.option("maxlines").and_then(|lines| lines.parse().ok())
+        {
+            self.use_maxlines(maxlines, out)?;
+        }
+        if let Some(prefregex) = filter.option("prefregex") {
+            self.filter.set_prefregex(prefregex).map_err(|error| refused(&error))?;
+        }
+        for regex in filter.lines("failregex") {
+            self.add_failregex(regex)?;
+        }
+        for regex in filter.lines("ignoreregex") {
+            self.add_ignoreregex(regex)?;
+        }
+        if given.datepattern.is_none()
+            && let Some(pattern) = filter.option("datepattern")
+        {
+            self.use_datepattern(pattern, out)?;
+        }
+        Ok(())
+    }
+
+    fn add_failregex(&mut self, regex: &str) -> Result<(), Stop> {
+        self.filter.add_failregex(regex).map_err(|error| refused(&error))?;
+        self.failregex.push(Sum::of(regex));
+        Ok(())
+    }
+
+    fn add_ignoreregex(&mut self, regex: &str) -> Result<(), Stop> {
+        self.filter.add_ignoreregex(regex).map_err(|error| refused(&error))?;
+        self.ignoreregex.push(Sum::of(regex));
+        Ok(())
+    }
+
+    /// Takes all lines of the log.
+    pub(super) fn process(&mut self, log: Log, out: &mut impl Write) -> Result<(), Stop> {
+        match log {
+            Log::File(mut lines) => {
+                while let Some(line) =
+                    lines.next().map_err(|error| Stop::Error(format!("{}: {error}", self.options.log)))?
+                {
+                    self.line(line, out)?;
+                }
+            }
+            Log::Text(lines) => {
+                for line in &lines {
+                    self.line(line, out)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn line(&mut self, line: &str, out: &mut impl Write) -> Result<(), Stop> {
+        if line.is_empty() || line.starts_with('#') {
+            return Ok(());
+        }
+        let at = Moment { now: now(), in_operation: false };
+        let verdict = self.filter.judge(line, at, &mut World);
+        self.lines += 1;
+        self.log(&verdict.notes, out)?;
+        if self.options.out.is_some() {
+            return self.print(&verdict, out);
+        }
+        self.count(&verdict);
+        let mut hits = verdict.hits.iter().filter(|hit| counts(hit)).peekable();
+        let matched = hits.peek().is_some();
+        let failed = matched && !hits.any(harmless) && verdict.status != Status::Ignored;
+        let kept = match (verdict.status, failed) {
+            (_, true) => &mut self.matched,
+            (Status::Ignored, _) => &mut self.ignored,
+            _ if matched => &mut self.ignored,
+            _ => &mut self.missed,
+        };
+        kept.add(line);
+        if self.filter.maxlines() > 1 && failed {
+            self.take_back(&verdict, line);
+        }
+        Ok(())
+    }
+
+    /// Lines that were missed one by one belong to a match of several.
+    fn take_back(&mut self, verdict: &Verdict, line: &str) {
+        for failure in &verdict.failures {
+            for part in &failure.matches {
+                let part = part.line();
+                if part != line && self.missed.remove(&part) {
+                    self.matched.add(&part);
+                }
+            }
+        }
+    }
+
+    fn count(&mut self, verdict: &Verdict) {
+        let verbose = self.options.verbose > 0;
+        if let Some(groups) = &verdict.prefregex {
+            let groups = groups.iter().map(|(name, value)| (name.as_str().into(), value.clone()));
+            self.prefregex.add(verbose.then(|| Value::Dict(groups.collect()).repr()));
+        }
+        let several = verdict.hits.iter().filter(|hit| counts(hit) && !harmless(hit)).count() > 1;
+        for hit in verdict.hits.iter().filter(|hit| counts(hit)) {
+            let Some(sum) = self.failregex.get_mut(hit.index) else { continue };
+            let when = || calendar(hit.time, &self.zone);
+            let more = if several { " (multiple regex matched)" } else { "" };
+            if hit.identities.is_empty() {
+                sum.add(verbose.then(|| format!("{}  {}{more}", who(hit), when())));
+            }
+            for (id, _) in &hit.identities {
+                sum.add(verbose.then(|| format!("{id}  {}{more}", when())));
+            }
+        }
+        if let Some(sum) = verdict.ignored_by.and_then(|index| self.ignoreregex.get_mut(index)) {
+            sum.add(None);
+        }
+    }
+
+    fn print(&self, verdict: &Verdict, out: &mut impl Write) -> Result<(), Stop> {
+        let wanted = self.options.out.as_deref().unwrap_or_default();
+        let mut failures = verdict.failures.iter();
+        for hit in verdict.hits.iter().filter(|hit| !hit.nofail) {
+            for failure in failures.by_ref().take(hit.identities.len()) {
+                let time = Time { at: failure.time, integer: self.filter.time_is_integer() };
+                writeln!(out, "{}", Row { hit, failure, time }.text(wanted))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn log(&self, notes: &[LogLine], out: &mut impl Write) -> Result<(), Stop> {
+        let Some(least) = self.level else { return Ok(()) };
+        for note in notes.iter().filter(|note| note.level >= least) {
+            let at = now();
+            let time = jiff::Timestamp::from_millisecond((at.0 * 1000.0) as i64).unwrap_or_default();
+            let time = time.to_zoned(self.zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string();
+            let name = match note.level {
+                Level::CRITICAL => "CRITICAL",
+                Level::ERROR => "ERROR",
+                Level::WARNING => "WARNING",
+                Level::NOTICE => "NOTICE",
+                Level::INFO => "INFO",
+                _ => "DEBUG",
+            };
+            let initial = name.chars().next().unwrap_or('I');
+            let logger = format!("fail2ban.{}", note.logger);
+            let (ms, pid) = ((at.0 * 1000.0) as i64 % 1000, std::process::id());
+            writeln!(out, "{time},{ms:03} {logger:<23} [{pid}]: {name:<6} {initial}: {}", note.text)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a match is one at all: not when the name that it has leads nowhere.
+fn counts(hit: &Hit) -> bool {
+    hit.nofail || !hit.identities.is_empty()
+}
+
+/// Whether a match is marked as no failure. One of them makes its line an ignored one.
+fn harmless(hit: &Hit) -> bool {
+    ["nofail", "mlfgained"].iter().any(|name| hit.data.get(*name).is_some_and(Value::is_true))
+}
+
+/// Who did it, where that does not count.
+fn who(hit: &Hit) -> String {
+    let known = ["fid", "ip4", "ip6", "dns"].into_iter().find_map(|name| hit.data.get(name)?.as_str());
+    known.map_or_else(|| "None".to_owned(), |text| portcullis_jail::Id::new(text).text().to_owned())
+}
+
+fn refused(error: &RegexError) -> Stop {
+    Stop::Error(error.to_string())
+}
+
+/// A time as C's `ctime` writes it.
+fn calendar(at: Timestamp, zone: &TimeZone) -> String {
+    let instant = jiff::Timestamp::from_second(at.0.floor() as i64).unwrap_or_default();
+    instant.to_zoned(zone.clone()).strftime("%a %b %d %H:%M:%S %Y").to_string()
+}
+
+fn level(name: &str) -> Option<Level> {
+    Some(match name.to_uppercase().as_str() {
+        "CRITICAL" => Level::CRITICAL,
+        "ERROR" => Level::ERROR,
+        "WARNING" => Level::WARNING,
+        "NOTICE" => Level::NOTICE,
+        "INFO" => Level::INFO,
+        "MSG" => Level::MSG,
+        "DEBUG" => Level::DEBUG,
+        "TRACEDEBUG" => Level::TRACEDEBUG,
+        "HEAVYDEBUG" => Level::HEAVYDEBUG,
+        number => Level(number.parse().ok()?),
+    })
+}
+
+/// Finds out what REGEX is. What looks like a filter's name and is none is a regular expression.
+fn given(options: &options::Options) -> Result<Given, Stop> {
+    let text = options.regex.as_str();
+    let name_end = text.find(|c: char| !(c.is_alphanumeric() || "_/.-".contains(c))).unwrap_or(text.len());
+    let (name, rest) = text.split_at(name_end);
+    if name.is_empty() || !(rest.is_empty() || (rest.starts_with('[') && rest.trim_end().ends_with(']'))) {
+        return Ok(Given::Regex);
+    }
+    let stem = name.strip_suffix(".conf").or_else(|| name.strip_suffix(".local")).unwrap_or(name);
+    let directory = Path::new(options.config.as_deref().unwrap_or(CONFIGURATION)).join("filter.d");
+    let there = |stem: &Path| {
+        ["conf", "local"]
+            .iter()
+            .any(|extension| PathBuf::from(format!("{}.{extension}", stem.display())).is_file())
+    };
+    let path =
+        if stem.contains('/') { std::path::absolute(stem).unwrap_or_default() } else { directory.join(stem) };
+    let found = there(&path);
+    let elsewhere = !found && name.contains('/') && Path::new(name).is_file();
+    if !found && !elsewhere {
+        return Ok(Given::Regex);
+    }
+    let options = filter_reference(text).map(|(_, options)| options).map_err(|why| {
+        Stop::Error(format!("Wrong filter name or options: {why}\n       while parsing: {text}"))
+    })?;
+    Ok(match path.strip_prefix(&directory) {
+        Ok(name) if found => Given::Filter { name: name.display().to_string(), options },
+        _ => Given::File { stem: path.display().to_string(), options },
+    })
+}

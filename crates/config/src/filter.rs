@@ -1,0 +1,61 @@
+//! One filter by itself, as the tester reads it: no jail around it.
+
+use crate::arguments;
+use crate::definition::{Definition, Kind, Value};
+use crate::layers::Reader;
+use crate::message::Message;
+use crate::source::Source;
+
+/// What a filter says, tags replaced.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Its options in the order in which a server gets them.
+    pub options: Vec<(String, String)>,
+    /// What reading it had to say.
+    pub messages: Vec<Message>,
+}
+
+impl Filter {
+    /// The value of an option; what is empty is not there.
+    pub fn option(&self, name: &str) -> Option<&str> {
+        self.options
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+            .filter(|v| !v.is_empty())
+    }
+
+    /// The lines of an option: a list of regexes.
+    pub fn lines(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.option(name).unwrap_or_default().split('\n').filter(|line| !line.is_empty())
+    }
+}
+
+/// Name and options of `sshd[mode=aggressive]`.
+///
+/// # Errors
+/// Fail2ban's words for what is wrong with it.
+pub fn filter_reference(text: &str) -> Result<(String, Vec<(String, String)>), String> {
+    arguments::parse(text).map(|parsed| (parsed.name, parsed.options))
+}
+
+/// Reads a filter. `name` is one of `filter.d`, or a path without extension. `logtype`: `file` or `journal`.
+///
+/// # Errors
+/// Why it cannot be used, in Fail2ban's words; nothing when there is no such file.
+pub fn read_filter(
+    source: &Source,
+    name: &str,
+    options: Vec<(String, String)>,
+    logtype: &str,
+) -> Result<Option<Filter>, String> {
+    let mut reader = Reader::new(source);
+    let logtype = Some(("logtype", logtype));
+    let read =
+        Definition::read(&mut reader, Kind::Filter, name, &[], options, logtype).map_err(|fatal| fatal.0)?;
+    let Some(definition) = read else { return Ok(None) };
+    let combined = definition.combined(&mut reader.messages).map_err(|fatal| fatal.0)?;
+    let present = combined.into_iter().filter(|(_, value)| *value != Value::Absent);
+    let options = present.map(|(name, value)| (name, value.text())).collect();
+    Ok(Some(Filter { options, messages: reader.messages.0 }))
+}
