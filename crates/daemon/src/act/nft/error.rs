@@ -90,8 +90,32 @@ fn remedy(errno: Errno, what: &str) -> &'static str {
         Errno::OPNOTSUPP if what.starts_with("add rule") || what.starts_with("add chain") => {
             ". The kernel has no support for it (rejecting at prerouting needs Linux 5.9): use blocktype = drop"
         }
+        Errno::INVAL if what.starts_with("add element") && what.contains('/') => {
+            ". The set holds single addresses only: give it 'flags interval', or use banaction = portcullis"
+        }
+        Errno::EXIST if what.starts_with("add element") => {
+            ". A network around it or within it is in the set already"
+        }
         Errno::NFILE | Errno::NOMEM => ". The kernel is short of memory, or the set is full",
         Errno::BUSY => ". Something still refers to it",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_says_what_was_tried_why_not_and_what_to_do() {
+        let what = "add element inet f2b-table addr-set-sshd { 192.0.2.0/24 }".to_owned();
+        let text = Error::Refused { what, errno: Errno::INVAL }.to_string();
+        assert_eq!(
+            text,
+            "cannot add element inet f2b-table addr-set-sshd { 192.0.2.0/24 }: Invalid argument. The set holds single \
+             addresses only: give it 'flags interval', or use banaction = portcullis"
+        );
+        let text = Error::Refused { what: "flush set x".into(), errno: Errno::NOENT }.to_string();
+        assert_eq!(text, "cannot flush set x: No such file or directory");
     }
 }
