@@ -21,21 +21,11 @@ pub struct JailSettings {
     pub nativeactions: bool,
     /// Fail2ban's way: one jail that cannot start stops all.
     pub strict: bool,
-    /// Never ban an address that has an administrator's session.
-    pub protectadmin: bool,
-    /// The group that may use the control socket besides root.
-    pub socketgroup: Option<String>,
 }
 
 impl Default for JailSettings {
     fn default() -> Self {
-        JailSettings {
-            fallback: true,
-            nativeactions: true,
-            strict: false,
-            protectadmin: true,
-            socketgroup: None,
-        }
+        JailSettings { fallback: true, nativeactions: true, strict: false }
     }
 }
 
@@ -56,11 +46,6 @@ const TABLE: &[Row] = &[
     ("fallback", Scope::Anywhere, |s, text| switch(text).map(|on| s.fallback = on)),
     ("nativeactions", Scope::Anywhere, |s, text| switch(text).map(|on| s.nativeactions = on)),
     ("strict", Scope::Program, |s, text| switch(text).map(|on| s.strict = on)),
-    ("protectadmin", Scope::Anywhere, |s, text| switch(text).map(|on| s.protectadmin = on)),
-    ("socketgroup", Scope::Program, |s, text| {
-        s.socketgroup = Some(text.to_owned()).filter(|text| !text.is_empty());
-        Ok(())
-    }),
 ];
 
 fn switch(text: &str) -> Result<bool, &'static str> {
@@ -201,25 +186,23 @@ mod tests {
     #[test]
     fn a_jail_inherits_from_default_and_overrides_it() {
         let all = settings(
-            "[DEFAULT]\nfallback = off\nstrict = yes\n[sshd]\nfallback = true\n[web]\nprotectadmin = no\n",
+            "[DEFAULT]\nfallback = off\nstrict = yes\n[sshd]\nfallback = true\n[web]\nnativeactions = no\n",
         );
         assert_eq!(all.problems, Vec::<String>::new());
         assert!(!all.of("other").fallback && all.of("sshd").fallback && !all.of("web").fallback);
-        assert!(all.default.strict && !all.of("web").protectadmin);
+        assert!(all.default.strict && !all.of("web").nativeactions);
     }
 
     #[test]
     fn mistakes_are_told_with_their_place_and_do_no_harm() {
-        let all = settings("[DEFAULT]\nfalback = off\nstrict = maybe\n[sshd]\nsocketgroup = adm\n");
+        let all = settings("[DEFAULT]\nfalback = off\nstrict = maybe\n[sshd]\nstrict = yes\n");
         assert_eq!(all.problems.len(), 3, "{:?}", all.problems);
         assert!(
             all.problems[0]
                 .ends_with("portcullis.conf:2: unknown setting 'falback'. Did you mean 'fallback'?")
         );
         assert!(all.problems[1].ends_with(":3: strict = maybe: expected true or false"));
-        assert!(
-            all.problems[2].ends_with(":5: 'socketgroup' holds for the whole program: move it to [DEFAULT]")
-        );
+        assert!(all.problems[2].ends_with(":5: 'strict' holds for the whole program: move it to [DEFAULT]"));
         assert_eq!(all.default, JailSettings::default());
     }
 }

@@ -46,6 +46,9 @@ pub enum StartError {
     /// No level of this name.
     #[error("Invalid log level '{0}'")]
     Level(String),
+    /// With `strict`: a command of the configuration failed.
+    #[error("the configuration could not be carried out: {0}")]
+    Configuration(String),
     /// The system refuses something that we cannot do without.
     #[error("cannot {what}: {source}")]
     System {
@@ -126,14 +129,20 @@ pub fn run(mut options: Options) -> Result<(), StartError> {
             })
             .map_err(failed("start the signal thread"))?;
     }
+    let mut failure = None;
     if let Some(stream) = options.stream.take() {
-        match server.configure(&stream.into_iter().map(Value::List).collect::<Vec<_>>()) {
-            Ok(()) => println!("Server ready"),
-            // Differs: in the foreground Fail2ban gives up here. The jails that are in order run; the log has the command.
-            Err(error) => {
-                eprintln!("ERROR: {error}");
-                println!("Server ready");
+        let stream: Vec<Value> = stream.into_iter().map(Value::List).collect();
+        if let Err(error) = server.configure(&stream) {
+            eprintln!("ERROR: {error}");
+            // Differs: in the foreground Fail2ban always gives up here. The jails that are in order run; the log has the
+            // command that failed.
+            if options.settings.default.strict {
+                failure = Some(StartError::Configuration(error.to_string()));
+                server.request_stop();
             }
+        }
+        if failure.is_none() {
+            println!("Server ready");
         }
     }
 
@@ -149,7 +158,7 @@ pub fn run(mut options: Options) -> Result<(), StartError> {
     log.finish();
     // Whoever waits for `stop` is told now, when everything is gone.
     control.finish();
-    Ok(())
+    failure.map_or(Ok(()), Err)
 }
 
 fn absolute(path: &Path) -> PathBuf {

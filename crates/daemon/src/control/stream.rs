@@ -31,12 +31,15 @@ impl Server {
     /// Carries out a start's stream.
     ///
     /// # Errors
-    /// The first error. All that could be started runs nevertheless.
+    /// The first error. All that could be started runs nevertheless; with `strict` in `portcullis.conf`, nothing does.
     pub(crate) fn configure(&self, stream: &[Value]) -> Result<(), Exception> {
         let _one = lock(&self.configuring);
         lock(&self.problems).clear();
         let plan = self.plan(stream, false);
-        self.carry_out(plan)
+        match plan.errors.first() {
+            Some(first) if self.surroundings.is_strict() => Err(first.clone()),
+            _ => self.carry_out(plan),
+        }
     }
 
     /// Carries out a reload: jails become what the stream says, and those that it does not name end.

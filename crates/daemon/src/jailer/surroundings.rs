@@ -62,6 +62,11 @@ impl Surroundings {
         self.settings.lock().unwrap_or_else(PoisonError::into_inner).of(jail).clone()
     }
 
+    /// Whether one mistake shall stop all, as in Fail2ban.
+    pub(crate) fn is_strict(&self) -> bool {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner).default.strict
+    }
+
     /// Reads `portcullis.conf` again. What is wrong with it is logged; if it cannot be read, the old settings stay.
     pub(crate) fn reread_settings(&self) {
         match Settings::read(self.source.path()) {
