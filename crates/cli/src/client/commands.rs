@@ -12,6 +12,9 @@ use super::{Session, configuration, say, start};
 /// How long a report may take: the server asks every jail.
 const REPORT: Duration = Duration::from_secs(30);
 
+/// Python counts time in nanoseconds, with 64 bits.
+const LONGEST_TIMEOUT: f64 = 9_223_372_036.0;
+
 /// Where the command comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
@@ -57,6 +60,10 @@ fn ping(session: &Session, command: &[String], time: &str) -> bool {
     let timeout = match float(&time.into()) {
         Ok(time) if time.is_nan() => {
             session.log.error("", "Invalid value NaN (not a number)");
+            return false;
+        }
+        Ok(time) if time > LONGEST_TIMEOUT => {
+            session.log.error("", "timestamp too large to convert to C _PyTime_t");
             return false;
         }
         // No time at all means no limit, too: a socket cannot wait for nothing.
@@ -107,6 +114,7 @@ fn ask(session: &Session, words: &[Value], timeout: Option<Duration>) -> bool {
     if !accessible(session) {
         return false;
     }
+    session.log.heavy("", || format!("CMD: {}", Value::List(words.to_vec()).repr()));
     let is_ping = words.first().and_then(Value::as_str) == Some("ping");
     let reply = Connection::open(Path::new(&session.settings.socket), timeout)
         .and_then(|mut connection| connection.ask(&Value::List(words.to_vec())));
@@ -164,9 +172,11 @@ fn accessible(session: &Session) -> bool {
 
 /// Prints a reply; returns whether it is a good one.
 pub(super) fn shown(session: &Session, words: &[Value], reply: &Reply) -> bool {
+    let command = || Value::List(words.to_vec()).repr();
     match reply {
         Reply::Done(value) => {
-            session.log.debug("", &format!("OK : {}", value.repr()));
+            session.log.heavy("", || format!("OK : {}", value.repr()));
+            session.log.heavy("beautifier", || format!("Beautify {} with {}", value.repr(), command()));
             if let Some(text) = show::reply(words, value, charset()) {
                 say(&text);
             }
@@ -175,6 +185,10 @@ pub(super) fn shown(session: &Session, words: &[Value], reply: &Reply) -> bool {
         Reply::Raised(exception) => {
             let args = Value::Tuple(exception.shown_args());
             session.log.error("", &format!("NOK: {}", args.repr()));
+            session.log.debug("beautifier", || {
+                let raised = Value::Exception(exception.clone()).repr();
+                format!("Beautify (error) {raised} with {}", command())
+            });
             let hidden = words.first().and_then(Value::as_str) == Some("server-stream");
             if !hidden || words.len() != 2 || !matches!(words[1], Value::List(_)) {
                 say(&show::exception(exception));

@@ -11,6 +11,7 @@ const ERROR: u8 = 40;
 const WARNING: u8 = 30;
 const INFO: u8 = 20;
 const DEBUG: u8 = 10;
+const HEAVY: u8 = 5;
 
 /// Prints lines of sufficient importance.
 #[derive(Clone, Debug)]
@@ -37,8 +38,18 @@ impl Log {
         self.line(INFO, "INFO", logger, text);
     }
 
-    pub(super) fn debug(&self, logger: &str, text: &str) {
-        self.line(DEBUG, "DEBUG", logger, text);
+    /// The text is made only if it is shown: it may hold a whole configuration.
+    pub(super) fn debug(&self, logger: &str, text: impl FnOnce() -> String) {
+        if self.least() <= DEBUG {
+            self.line(DEBUG, "DEBUG", logger, &text());
+        }
+    }
+
+    /// What only `-vvv` shows.
+    pub(super) fn heavy(&self, logger: &str, text: impl FnOnce() -> String) {
+        if self.least() <= HEAVY {
+            self.line(HEAVY, "HEAVY", logger, &text());
+        }
     }
 
     /// What reading the configuration had to say.
@@ -48,15 +59,19 @@ impl Log {
         }
     }
 
-    fn line(&self, level: u8, word: &str, logger: &str, text: &str) {
-        let least = match self.verbosity {
+    /// The least important level that is shown.
+    fn least(&self) -> u8 {
+        match self.verbosity {
             ..=0 => ERROR,
             1 => WARNING,
             2 => INFO,
             3 => DEBUG,
-            _ => 5,
-        };
-        if level < least {
+            _ => HEAVY,
+        }
+    }
+
+    fn line(&self, level: u8, word: &str, logger: &str, text: &str) {
+        if level < self.least() {
             return;
         }
         let logger = if logger.is_empty() { "fail2ban".to_owned() } else { format!("fail2ban.{logger}") };
@@ -64,11 +79,11 @@ impl Log {
         let time = Zoned::now().strftime("%Y-%m-%d %H:%M:%S,%3f");
         let line = match self.verbosity {
             ..=2 => format!("{time} {logger:24}[{process}]: {word:7} {text}"),
-            3 => format!(" {time} {process:X} {word:5.5} {text}"),
+            3 => format!(" {time} {process:012X} {word:5.5} {text}"),
             verbosity => {
                 let since = self.started.elapsed().as_millis();
                 let place = if verbosity > 4 { "|          client               | " } else { "" };
-                format!(" + {since:4} {process:X} {logger:25.25} {word:5.5} {place}{text}")
+                format!(" + {since:4} {process:012X} {logger:25.25} {word:5.5} {place}{text}")
             }
         };
         let _ = writeln!(std::io::stderr(), "{line}");

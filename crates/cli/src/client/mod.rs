@@ -155,7 +155,9 @@ pub(crate) fn run(name: Name, words: Vec<OsString>) -> ExitCode {
     } else {
         commands::run(&session, &command, commands::Mode::Single)
     };
-    if done { ExitCode::SUCCESS } else { ExitCode::from(255) }
+    let code = if done { 0 } else { 255 };
+    session.log.debug("", || format!("Exit with code {code}"));
+    ExitCode::from(code)
 }
 
 /// `portcullis status [--json] [JAIL]`: asks our own server for its report and shows it.
@@ -197,5 +199,6 @@ fn unlogged_failure() -> ExitCode {
 
 fn failure(log: &Log) -> ExitCode {
     log.error("", "Init of command line failed");
+    log.debug("", || "Exit with code 255".into());
     ExitCode::from(255)
 }
