@@ -100,6 +100,11 @@ impl Id {
         &self.text
     }
 
+    /// The same text, shared.
+    pub(crate) fn shared_text(&self) -> Arc<str> {
+        Arc::clone(&self.text)
+    }
+
     /// The address, when it is one.
     pub fn address(&self) -> Option<IpAddr> {
         match self.kind {

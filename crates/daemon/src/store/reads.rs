@@ -63,19 +63,26 @@ pub(super) fn restorable(
     rule: &Restore<'_>,
     lines: &mut Vec<LogLine>,
 ) -> rusqlite::Result<Vec<Ticket>> {
-    let mut records: IndexMap<String, Record> = IndexMap::new();
     let mut select = connection.prepare_cached(
         "SELECT ip, timeofban, bantime, bancount, data FROM bips \
          WHERE jail = ?1 AND (timeofban + bantime > ?2 OR bantime <= -1) ORDER BY ip",
     )?;
     let mut rows = select.query(params![rule.jail, rule.now.0])?;
+    if queue.is_empty() {
+        // Nearly always, and with many bans: no more of them in memory than there will be.
+        let mut tickets = Vec::new();
+        while let Some(row) = rows.next()? {
+            let ip: String = row.get(0)?;
+            tickets.extend(rule.ticket(&ip, Record::read(row, 1)?, lines));
+        }
+        return Ok(tickets);
+    }
+    let mut records: IndexMap<String, Record> = IndexMap::new();
     while let Some(row) = rows.next()? {
         records.insert(row.get(0)?, Record::read(row, 1)?);
     }
-    if !queue.is_empty() {
-        overlay(&mut records, queue, |write| (&**write.jail() == rule.jail).then(|| key(write)).flatten());
-        records.sort_keys();
-    }
+    overlay(&mut records, queue, |write| (&**write.jail() == rule.jail).then(|| key(write)).flatten());
+    records.sort_keys();
     Ok(records.into_iter().filter_map(|(ip, record)| rule.ticket(&ip, record, lines)).collect())
 }
 

@@ -2,6 +2,7 @@
 //! operation on one ban walks over all.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use portcullis_value::Value;
@@ -22,7 +23,8 @@ pub struct Bans {
     slots: Vec<Slot>,
     holes: usize,
     next_seq: u64,
-    by_id: HashMap<Id, u64>,
+    /// By the identity's text.
+    by_id: HashMap<Arc<str>, u64>,
     /// Begins of the bans that last as long as the jail says.
     plain: BTreeSet<(Moment, u64)>,
     /// Ends of the bans with a time of their own, except those for ever.
@@ -120,14 +122,14 @@ impl Bans {
         if span.end(ticket.time).is_some_and(|end| end < now.0) {
             return Added::Expired;
         }
-        if let Some(&seq) = self.by_id.get(&ticket.id) {
+        if let Some(&seq) = self.by_id.get(ticket.id.text()) {
             return self.again(seq, ticket.time, span);
         }
         let seq = self.next_seq;
         self.next_seq += 1;
         let ban = Ban::new(ticket, own);
         self.lines += ban.size();
-        self.by_id.insert(ban.id.clone(), seq);
+        self.by_id.insert(ban.id.shared_text(), seq);
         self.schedule(seq, ban.time, own);
         self.slots.push(Slot { seq, ban: Some(ban) });
         self.total += 1;
@@ -137,7 +139,7 @@ impl Bans {
 
     /// Gives a ban another time of its own, as `bantime.increment` does. Whether there is such a ban.
     pub fn set_own_bantime(&mut self, id: &Id, bantime: &Value) -> bool {
-        let (Some(&seq), Some(span)) = (self.by_id.get(id), Span::of(bantime)) else { return false };
+        let (Some(&seq), Some(span)) = (self.by_id.get(id.text()), Span::of(bantime)) else { return false };
         self.reschedule(seq, span);
         true
     }
@@ -145,13 +147,16 @@ impl Bans {
     /// Ends the ban of this identity; if there is none and it is a network, those of all addresses and networks in it.
     pub fn unban(&mut self, id: &Id) -> Vec<Ticket> {
         let everybody = id.covers().is_some_and(|net| net.prefix_len() == 0);
-        match self.by_id.get(id) {
+        match self.by_id.get(id.text()) {
             Some(&seq) if !everybody => self.remove(seq).into_iter().collect(),
             _ if id.is_network() => {
                 let Some(net) = id.covers() else { return Vec::new() };
                 let inside = |ban: &&Ban| ban.id.covers().is_some_and(|inner| net.contains(&inner));
-                let ids: Vec<u64> =
-                    self.bans().filter(inside).filter_map(|ban| self.by_id.get(&ban.id).copied()).collect();
+                let ids: Vec<u64> = self
+                    .bans()
+                    .filter(inside)
+                    .filter_map(|ban| self.by_id.get(ban.id.text()).copied())
+                    .collect();
                 ids.into_iter().filter_map(|seq| self.remove(seq)).collect()
             }
             _ => Vec::new(),
@@ -197,17 +202,17 @@ impl Bans {
 
     /// Whether exactly this identity is banned.
     pub fn contains(&self, id: &Id) -> bool {
-        self.by_id.contains_key(id)
+        self.by_id.contains_key(id.text())
     }
 
     /// The ban of exactly this identity.
     pub fn ticket(&self, id: &Id) -> Option<Ticket> {
-        self.ban(*self.by_id.get(id)?).cloned().map(Ban::ticket)
+        self.ban(*self.by_id.get(id.text())?).cloned().map(Ban::ticket)
     }
 
     /// When the ban of this identity ends: `None` when there is none, `Some(None)` when it is for ever.
     pub fn end(&self, id: &Id) -> Option<Option<Timestamp>> {
-        let ban = self.ban(*self.by_id.get(id)?)?;
+        let ban = self.ban(*self.by_id.get(id.text())?)?;
         Some(self.end_of(ban).map(Timestamp))
     }
 
@@ -274,7 +279,7 @@ impl Bans {
     fn remove(&mut self, seq: u64) -> Option<Ticket> {
         let at = self.position(seq)?;
         let ban = self.slots[at].ban.take()?;
-        self.by_id.remove(&ban.id);
+        self.by_id.remove(ban.id.text());
         self.unschedule(seq, ban.time, ban.own);
         self.lines -= ban.size();
         self.holes += 1;
