@@ -1,5 +1,8 @@
 //! Our actions without a server: what the genuine client would send one, carried out by our runner and shell.
 
+// Each test uses its own part of this.
+#![allow(dead_code)]
+
 use std::sync::Mutex;
 use std::time::Duration;
 
