@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use portcullis_compliance::{Comparison, Peer, Who, wait_for, workspace};
+use portcullis_compliance::{Comparison, Peer, Who, both, wait_for, workspace};
 use portcullis_daemon::act::preflight;
 use portcullis_daemon::act::runner::Actions;
 use portcullis_jail::action::{Action, Facts as _, Past};
@@ -65,9 +65,10 @@ fn configure(peer: &mut Peer, name: &str) {
     );
 }
 
-/// What the genuine server's action called.
-fn genuine(peer: &mut Peer, by_line: bool) -> String {
+/// What the action called under a server.
+fn served(peer: &mut Peer, by_line: bool) -> String {
     peer.start();
+    peer.wait_log("Jail 'J' started");
     std::thread::sleep(Duration::from_millis(300));
     peer.append("record", "== ban\n");
     peer.client(&["set", "J", "banip", "192.0.2.1", "2001:db8::1", "192.0.2.2"]);
@@ -167,7 +168,7 @@ fn examine(name: &str, comparison: &Mutex<Comparison>, known: &Mutex<BTreeSet<St
             known.lock().unwrap().insert(line);
         }
     }
-    let theirs = genuine(&mut theirs, by_line);
+    let theirs = served(&mut theirs, by_line);
     let mine = ours(&mine, action, by_line);
     let mut comparison = comparison.lock().unwrap();
     comparison.same(&format!("{name}: calls"), &theirs, &mine);
@@ -198,4 +199,34 @@ fn every_stock_action_calls_what_it_calls_under_fail2ban() {
     let expected = include_str!("actions/known");
     assert_eq!(known.join("\n"), expected.trim_end(), "the actions that are known by their shape");
     comparison.into_inner().unwrap().finish();
+}
+
+/// The same with our server, for the actions that most machines have.
+#[test]
+fn our_server_calls_what_the_genuine_one_calls() {
+    let Some(_) = Peer::new(Who::Genuine) else { return };
+    let mut comparison = Comparison::new("calls of the stock actions, by our server");
+    for name in [
+        "iptables-multiport",
+        "iptables-allports",
+        "iptables-ipset-proto6",
+        "nftables-multiport",
+        "nftables-allports",
+        "firewallcmd-ipset",
+        "ufw",
+        "shorewall",
+        "route",
+        "hostsdeny",
+        "mail-whois-lines",
+        "sendmail-whois-matches",
+        "cloudflare",
+    ] {
+        let (genuine, ours) = both(|peer| {
+            configure(peer, name);
+            served(peer, name.ends_with("matches"))
+        })
+        .unwrap();
+        comparison.same(name, &genuine, &ours);
+    }
+    comparison.finish();
 }
