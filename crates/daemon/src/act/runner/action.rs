@@ -14,6 +14,8 @@ use super::{Executor, Outcome};
 #[derive(Clone, Debug)]
 pub(super) struct Kept {
     pub(super) ticket: Arc<Ticket>,
+    /// Its place among all bans: the map loses the order when one ends.
+    number: u64,
     /// Why it is not in force, as far as commands can tell.
     failed: Option<String>,
 }
@@ -25,6 +27,8 @@ pub struct Runner {
     pub(super) action: Action,
     pub(super) state: State,
     pub(super) kept: IndexMap<Id, Kept>,
+    /// All bans so far.
+    count: u64,
     /// When the start with the jail last failed; none when it did not.
     pub(super) start_failed: Option<Timestamp>,
 }
@@ -37,6 +41,7 @@ impl Runner {
             action,
             state: State::default(),
             kept: IndexMap::new(),
+            count: 0,
             start_failed: None,
         }
     }
@@ -51,7 +56,7 @@ impl Runner {
         &mut self.action
     }
 
-    /// The bans whose commands failed, and why; in the order of the bans.
+    /// The bans whose commands failed, and why; in no order.
     pub fn failed(&self) -> impl Iterator<Item = (&Arc<Ticket>, &str)> {
         self.kept.values().filter_map(|kept| Some((&kept.ticket, kept.failed.as_deref()?)))
     }
@@ -101,7 +106,9 @@ impl Runner {
             return Outcome::Done;
         }
         let info = Info::ticket(ticket, facts);
-        let kept = Kept { ticket: Arc::clone(ticket), failed: None };
+        self.count += 1;
+        let number = self.kept.get(&ticket.id).map_or(self.count, |kept| kept.number);
+        let kept = Kept { ticket: Arc::clone(ticket), number, failed: None };
         self.kept.insert(ticket.id.clone(), kept);
         let whom = self.start_key(For::ticket(ticket));
         let was_broken = self.state.broken(whom);
@@ -142,7 +149,7 @@ impl Runner {
 
     /// A ban has ended. Nothing happens if nobody of the family has been banned since the start (or the last flush).
     pub fn unban(&mut self, ticket: &Ticket, exec: &mut dyn Executor, facts: &dyn Facts) -> Outcome {
-        self.kept.shift_remove(&ticket.id);
+        self.kept.swap_remove(&ticket.id);
         exec.log(LogLine::new(
             Level::DEBUG,
             "actions",
@@ -201,8 +208,7 @@ impl Runner {
 
     /// Differs: Fail2ban leaves the bans of a failed flush in the kernel.
     fn lift_one_by_one(&mut self, whom: &[For], exec: &mut dyn Executor, facts: &dyn Facts) {
-        let tickets: Vec<_> = self.kept.values().map(|kept| Arc::clone(&kept.ticket)).collect();
-        for ticket in tickets.iter().filter(|ticket| whom.contains(&For::ticket(ticket))) {
+        for ticket in self.tickets().iter().filter(|ticket| whom.contains(&For::ticket(ticket))) {
             let info = Info::ticket(ticket, facts);
             if let Err(broken) = self.run(Operation::Unban, For::ticket(ticket), &info, exec) {
                 self.complain("unban", &info, "unbanning", broken, exec);
@@ -266,6 +272,13 @@ impl Runner {
             }
         }
         outcome
+    }
+
+    /// All bans, in their order.
+    pub(super) fn tickets(&self) -> Vec<Arc<Ticket>> {
+        let mut kept: Vec<&Kept> = self.kept.values().collect();
+        kept.sort_unstable_by_key(|kept| kept.number);
+        kept.into_iter().map(|kept| Arc::clone(&kept.ticket)).collect()
     }
 
     /// Notes whether a ban is in force, as far as commands can tell.

@@ -180,9 +180,8 @@ impl Runner {
     ) {
         let all = whom == For::All || !self.action.knows_families();
         let tickets: Vec<_> = self
-            .kept
-            .values()
-            .map(|kept| kept.ticket.clone())
+            .tickets()
+            .into_iter()
             .filter(|ticket| all || self.start_key(For::ticket(ticket)) == whom)
             .filter(|ticket| Some(&ticket.id) != except)
             .collect();

@@ -97,6 +97,7 @@ impl Worker {
                 jail,
                 carrier,
                 bans: IndexMap::new(),
+                banned: 0,
                 failed: IndexSet::new(),
                 restored: IndexMap::new(),
                 tally: Tally::default(),
@@ -126,6 +127,8 @@ impl Worker {
 
 struct Held {
     ticket: Arc<Ticket>,
+    /// Its place among all bans: the map loses the order when one ends.
+    number: u64,
     state: Enforcement,
     tries: u32,
     again: Instant,
@@ -135,6 +138,8 @@ struct Working {
     jail: String,
     carrier: Carrier,
     bans: IndexMap<Id, Held>,
+    /// All bans so far.
+    banned: u64,
     /// Those of the bans that failed: few, one hopes, and looked through at every turn.
     failed: IndexSet<Id>,
     /// Bans from the database that are still to be carried out.
@@ -257,8 +262,10 @@ impl Working {
 
     fn ban(&mut self, tickets: Vec<Arc<Ticket>>) {
         for ticket in &tickets {
+            self.banned += 1;
             let held = Held {
                 ticket: Arc::clone(ticket),
+                number: self.banned,
                 state: Enforcement::Pending,
                 tries: 0,
                 again: Instant::now(),
@@ -364,7 +371,9 @@ impl Working {
     }
 
     fn lift_all(&mut self) {
-        let tickets: Vec<Arc<Ticket>> = self.bans.drain(..).map(|(_, held)| held.ticket).collect();
+        let mut held: Vec<Held> = self.bans.drain(..).map(|(_, held)| held).collect();
+        held.sort_unstable_by_key(|held| held.number);
+        let tickets: Vec<Arc<Ticket>> = held.into_iter().map(|held| held.ticket).collect();
         self.failed.clear();
         self.restored.clear();
         self.tally = Tally::default();
