@@ -70,6 +70,7 @@ fn served(peer: &mut Peer, by_line: bool) -> String {
     peer.start();
     peer.wait_log("Jail 'J' started");
     std::thread::sleep(Duration::from_millis(300));
+    settle(peer);
     peer.append("record", "== ban\n");
     peer.client(&["set", "J", "banip", "192.0.2.1", "2001:db8::1", "192.0.2.2"]);
     if by_line {
