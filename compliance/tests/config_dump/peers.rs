@@ -49,7 +49,6 @@ impl Genuine {
             .arg(root.join("usr/bin/fail2ban-client"))
             .env("PYTHONPATH", root.join("usr/lib/python3/dist-packages"))
             .env("PYTHONDONTWRITEBYTECODE", "1")
-            .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

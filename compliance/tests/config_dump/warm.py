@@ -35,7 +35,7 @@ def child(request, out, err):
     try:
         os.dup2(nothing, 0)
         streams(out.fileno(), err.fileno())
-        signal.alarm(60)
+        signal.alarm(10)
         status = run(request["args"])
     finally:
         for stream in (sys.stdout, sys.stderr):

@@ -89,9 +89,9 @@ pub(crate) struct Definition {
     kind: Kind,
     layers: Rc<Layers>,
     /// What `%(…)s` finds before the file's own: the jail's options, then the bracket's.
-    variables: Vec<(String, String)>,
+    variables: Vec<(String, Option<String>)>,
     /// The variables of the first reading, once there was a second.
-    given: Vec<(String, String)>,
+    given: Vec<(String, Option<String>)>,
     /// Options of the table that no bracket overrides.
     options: IndexMap<String, Value>,
     /// The bracket's options, then those of `[Init]`, each of these behind a `known/…` of the same value.
@@ -123,7 +123,7 @@ impl Definition {
         reader: &mut Reader,
         kind: Kind,
         name: &str,
-        jail: &[(String, String)],
+        jail: &[(String, Option<String>)],
         mut bracket: Vec<(String, String)>,
         guess: Option<(&str, &str)>,
     ) -> Result<Option<Self>, Fatal> {
@@ -135,7 +135,11 @@ impl Definition {
         {
             bracket.push((option.to_owned(), value.to_owned()));
         }
-        let variables = variables(jail.iter().chain(&bracket));
+        let variables = variables(
+            jail.iter()
+                .map(|(name, value)| (name, value.as_ref()))
+                .chain(bracket.iter().map(|(name, value)| (name, Some(value)))),
+        );
         let mut definition = Definition {
             kind,
             layers,
@@ -208,11 +212,12 @@ impl Definition {
     pub(crate) fn read_again(
         &mut self,
         reader: &mut Reader,
-        jail: &[(String, String)],
+        jail: &[(String, Option<String>)],
         own: impl Fn(&str) -> bool,
     ) -> Result<(), Fatal> {
         self.given = std::mem::take(&mut self.variables);
-        self.variables = variables(jail.iter().chain(&self.given));
+        self.variables =
+            variables(jail.iter().chain(&self.given).map(|(name, value)| (name, value.as_ref())));
         self.options.clear();
         self.read_options(reader, own)
     }
@@ -322,10 +327,12 @@ impl Definition {
 }
 
 /// Variables by their lower-cased names; the last of two with one name counts.
-fn variables<'a>(from: impl Iterator<Item = &'a (String, String)>) -> Vec<(String, String)> {
-    let mut variables: IndexMap<String, String> = IndexMap::new();
+fn variables<'a>(
+    from: impl Iterator<Item = (&'a String, Option<&'a String>)>,
+) -> Vec<(String, Option<String>)> {
+    let mut variables: IndexMap<String, Option<String>> = IndexMap::new();
     for (name, value) in from {
-        variables.insert(name.to_lowercase(), value.clone());
+        variables.insert(name.to_lowercase(), value.cloned());
     }
     variables.into_iter().collect()
 }

@@ -15,8 +15,9 @@ const LONGEST: usize = 16 << 20;
 /// As many references are replaced within one value.
 const MOST_STEPS: usize = 1_000_000;
 
-/// Variables that come before what the files say, by lower-cased name.
-pub(crate) type Variables<'a> = &'a [(String, String)];
+/// Variables that come before what the files say, by lower-cased name. One without a value hides the files' as well, and
+/// must not be referred to.
+pub(crate) type Variables<'a> = &'a [(String, Option<String>)];
 
 /// Why there is no value.
 #[derive(Debug)]
@@ -124,7 +125,7 @@ impl<'a> Reading<'a> {
     /// An option by its name, which may be that of a variable.
     fn option(&self, key: &str) -> Option<Found<'a>> {
         if let Some((_, value)) = self.variables.iter().find(|(name, _)| name == key) {
-            return Some(Found::Text(value));
+            return Some(value.as_ref().map_or(Found::Other("NoneType"), |value| Found::Text(value)));
         }
         if let Some((_, value)) = self.fetched.iter().find(|(name, _)| name == key) {
             return Some(Found::Shared(value.clone()));

@@ -152,14 +152,13 @@ impl Jail {
         self.text("backend").starts_with("systemd")
     }
 
-    /// The options that filters or actions see as `%(x)s` and `<x>`.
-    fn visible(&self, only: Option<&[&str]>) -> Vec<(String, String)> {
+    /// The options that filters or actions see as `%(x)s` and `<x>`. A bad integer is there without a value.
+    fn visible(&self, only: Option<&[&str]>) -> Vec<(String, Option<String>)> {
+        let text = |value: &Value| (*value != Value::Absent).then(|| value.text());
         self.options
             .iter()
-            .filter(|(option, value)| {
-                **value != Value::Absent && only.is_none_or(|only| only.contains(option))
-            })
-            .map(|(option, value)| ((*option).to_owned(), value.text()))
+            .filter(|(option, _)| only.is_none_or(|only| only.contains(option)))
+            .map(|(option, value)| ((*option).to_owned(), text(value)))
             .collect()
     }
 
@@ -222,8 +221,8 @@ impl Jail {
         let name = match (given(&parsed.options, "actname"), given(&parsed.options, "name")) {
             (Some(name), _) => name,
             (None, Some(name)) if name != self.name => match name.strip_prefix(&self.name) {
-                Some(suffix) if suffix.starts_with('-') => format!("{}{suffix}", parsed.name),
-                _ => format!("{}-{name}", parsed.name),
+                Some(suffix) => format!("{}{suffix}", parsed.name),
+                None => format!("{}-{name}", parsed.name),
             },
             _ => parsed.name.clone(),
         };
@@ -234,7 +233,15 @@ impl Jail {
         }
         let visible = self.visible(None);
         let definition = Definition::read(reader, Kind::Action, &parsed.name, &visible, parsed.options, None)
-            .map_err(|fatal| Fatal(format!("Error in action definition {}: {fatal}", repr_str(reference))))?;
+            .map_err(|Fatal(why)| {
+                // Python's own complaints are shown with their class.
+                let why = if why.starts_with("argument of type") {
+                    format!("TypeError({})", repr_str(&why))
+                } else {
+                    why
+                };
+                Fatal(format!("Error in action definition {}: {why}", repr_str(reference)))
+            })?;
         match definition {
             Some(definition) => Ok(Action::Commands { name, definition: Box::new(definition) }),
             None => Err(broken(reader, format!("Unable to read action {}", repr_str(&parsed.name)))),
