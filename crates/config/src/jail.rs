@@ -80,13 +80,20 @@ pub(crate) struct Jail {
     options: IndexMap<&'static str, Value>,
     filter: Option<Definition>,
     actions: Vec<Action>,
+    /// Where `logpath` stands, if that is to be told.
+    logpath_at: Option<String>,
 }
 
 impl Jail {
     /// Reads a jail. Nothing if it is not enabled.
     pub(crate) fn read(reader: &mut Reader, layers: &mut Layers, name: &str) -> Result<Option<Self>, Broken> {
-        let mut jail =
-            Jail { name: name.to_owned(), options: IndexMap::new(), filter: None, actions: Vec::new() };
+        let mut jail = Jail {
+            name: name.to_owned(),
+            options: IndexMap::new(),
+            filter: None,
+            actions: Vec::new(),
+            logpath_at: None,
+        };
         for option in OPTIONS.iter().filter(|(option, ..)| FIRST_OPTIONS.contains(option)) {
             jail.read_option(reader, layers, *option)?;
         }
@@ -97,6 +104,7 @@ impl Jail {
         for option in OPTIONS {
             jail.read_option(reader, layers, *option)?;
         }
+        jail.logpath_at = reader.jail_by_jail.then(|| layers.place(name, "logpath"));
         let visible = jail.visible(None);
         if let Some(filter) = &mut jail.filter {
             filter.read_again(reader, &visible, |option| jail.options.contains_key(option))?;
@@ -116,6 +124,11 @@ impl Jail {
             Ok(text) => match kind {
                 Type::Text => Value::Text(text),
                 Type::Truth => Value::Truth(truth(&text)),
+                Type::Int if reader.jail_by_jail && int(&text).is_none() => {
+                    // Differs: Fail2ban goes on with nothing, at which the server stumbles and starts no jail at all.
+                    let place = layers.place(section, option);
+                    return Err(Fatal(format!("{place}: {option} = {text}: expected a whole number")));
+                }
                 Type::Int => int(&text).map_or_else(
                     || {
                         let text =
@@ -326,7 +339,11 @@ impl Jail {
         }
         let text = format!("Have not found any log file for {} jail", self.name);
         if !allow_no_files {
-            return Err(Fatal(text));
+            let Some(place) = &self.logpath_at else { return Err(Fatal(text)) };
+            let paths = paths.split('\n').collect::<Vec<_>>().join(", ");
+            return Err(Fatal(format!(
+                "{text}: {paths} ({place}). Correct logpath, or set backend = systemd if the service logs to the journal"
+            )));
         }
         messages.warning("jailreader", text);
         Ok(())

@@ -96,6 +96,15 @@ impl Layers {
         self.sections.iter().map(|(name, section)| (&**name, section))
     }
 
+    /// Where the option of a section stands, or that of `[DEFAULT]`: `FILE:LINE`.
+    pub(crate) fn place(&self, section: &str, option: &str) -> String {
+        let own = self.section(section).and_then(|section| section.options.get(option));
+        match own.or_else(|| self.defaults.options.get(option)) {
+            Some(Setting { origin, .. }) => format!("{}:{}", origin.file.display(), origin.line),
+            None => "nowhere".into(),
+        }
+    }
+
     /// Lets the values of one more file win over what is there.
     fn add(&mut self, path: &Arc<Path>, parsed: &Parsed) {
         merge(&mut self.defaults, path, &parsed.defaults, None);
@@ -161,6 +170,8 @@ struct File {
 /// Reads files of one source, each once.
 pub(crate) struct Reader<'a> {
     pub(crate) source: &'a Source,
+    /// What is wrong with one jail costs that jail only.
+    pub(crate) jail_by_jail: bool,
     pub(crate) messages: Messages,
     files: HashMap<PathBuf, Rc<File>>,
     lists: HashMap<PathBuf, Rc<Vec<Rc<File>>>>,
@@ -171,6 +182,7 @@ impl<'a> Reader<'a> {
     pub(crate) fn new(source: &'a Source) -> Self {
         Reader {
             source,
+            jail_by_jail: false,
             messages: Messages::default(),
             files: HashMap::new(),
             lists: HashMap::new(),

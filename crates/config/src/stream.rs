@@ -72,6 +72,7 @@ pub struct Failed {
 /// [`Request::jail_by_jail`], any mistake beyond a filter or action that cannot be found.
 pub fn read(source: &Source, request: &Request) -> Result<Configuration, Failed> {
     let mut reader = Reader::new(source);
+    reader.jail_by_jail = request.jail_by_jail;
     match Reading::default().read(&mut reader, request) {
         Ok(mut configuration) => {
             configuration.messages = reader.messages.0;
