@@ -145,15 +145,11 @@ fn refused(mut peer: Peer, options: &[&str], culprit: &str) -> Output {
 }
 
 #[test]
-fn two_jails_of_one_name_in_a_file_are_refused_with_file_and_line() {
-    // Which of the two is meant nobody can tell, as with any wrong syntax: nothing starts, rather than half of it.
-    let Some(peer) = with_a_good_jail() else { return };
-    peer.write(
-        "conf/jail.d/z-bad.conf",
+fn two_jails_of_one_name_cost_the_file_that_has_them() {
+    the_good_jail_runs_and_an_error_names(
+        &["jail.d/z-bad.conf", "[line  5]", "section 'bad' already exists"],
         "[bad]\nenabled = false\n[other]\nenabled = false\n[bad]\nenabled = false\n",
     );
-    let output = refused(peer, &[], "section 'bad' already exists");
-    assert!(output.stderr.contains("jail.d/z-bad.conf' [line  5]"), "{output}");
 }
 
 #[test]

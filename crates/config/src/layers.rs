@@ -176,6 +176,8 @@ pub(crate) struct Reader<'a> {
     files: HashMap<PathBuf, Rc<File>>,
     lists: HashMap<PathBuf, Rc<Vec<Rc<File>>>>,
     layers: HashMap<PathBuf, Option<Rc<Layers>>>,
+    /// With `Some`, a file of wrong syntax that only adds to another (`.local`, `.d/`) is left out; what was wrong with it.
+    pub(crate) left_out: Option<Vec<String>>,
 }
 
 impl<'a> Reader<'a> {
@@ -187,6 +189,7 @@ impl<'a> Reader<'a> {
             files: HashMap::new(),
             lists: HashMap::new(),
             layers: HashMap::new(),
+            left_out: None,
         }
     }
 
@@ -220,8 +223,18 @@ impl<'a> Reader<'a> {
             return Ok(None);
         }
         let mut files = Vec::new();
+        let main = with(".conf");
         for path in &candidates {
-            files.extend(self.list(path, &mut Vec::new())?.iter().cloned());
+            match (self.list(path, &mut Vec::new()), &mut self.left_out) {
+                (Ok(list), _) => files.extend(list.iter().cloned()),
+                (Err(Fatal(why)), Some(left_out)) if *path != main => {
+                    let why = why.replace('\n', " ");
+                    let text = format!("{} is left out: {why}. Mend it and reload", path.display());
+                    self.messages.error("configreader", text.clone());
+                    left_out.push(text);
+                }
+                (Err(fatal), _) => return Err(fatal),
+            }
         }
         let readable: Vec<_> = files.iter().filter(|file| file.parsed.is_some()).collect();
         let names = readable.iter().map(|file| repr_str(&file.path.to_string_lossy())).collect::<Vec<_>>();
@@ -234,7 +247,11 @@ impl<'a> Reader<'a> {
         }
         let missed: Vec<_> = candidates
             .iter()
-            .filter(|path| self.files.get(*path).is_none_or(|file| file.parsed.is_none()))
+            .filter(|path| match self.files.get(*path) {
+                Some(file) => file.parsed.is_none(),
+                // What was left out has been told.
+                None => self.left_out.is_none(),
+            })
             .map(|path| path.display().to_string())
             .collect();
         if !missed.is_empty() {

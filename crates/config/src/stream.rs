@@ -20,6 +20,9 @@ pub struct Request {
     /// Our own way: whatever is wrong with one jail costs that jail only. Without it, Fail2ban's: a mistake that is no
     /// mere "unable to read" ends everything.
     pub jail_by_jail: bool,
+    /// A file of wrong syntax in `jail.d/` or `jail.local` costs that file only: for a start, where the alternative is that
+    /// nothing starts. Not for a reload, which then changes nothing.
+    pub skip_broken_files: bool,
     /// What there is to say about the files of `fail2ban.conf` was said by [`crate::read_server`].
     pub server_told: bool,
     /// Replaces the files' `loglevel`. The client gives what [`crate::read_server`] found, or its own option.
@@ -100,12 +103,16 @@ impl Reading {
         if request.server_told {
             reader.messages.0.clear();
         }
+        reader.left_out = request.skip_broken_files.then(Vec::new);
         let stem = reader.source.path().join("jail");
         let mut layers =
             reader.layers("jail", &stem)?.map_or_else(Layers::default, |layers| (*layers).clone());
         layers.define_default("fail2ban_version", "1.0.2");
         layers.define_default("fail2ban_confpath", &reader.source.path().display().to_string());
         self.configuration.stream = server::commands(reader, &server, request)?;
+        for text in reader.left_out.take().unwrap_or_default() {
+            self.configuration.stream.push(vec![Py::from("config-error"), Py::from(text)]);
+        }
         let names: Vec<String> = match &request.jail {
             Some(jail) => vec![jail.clone()],
             None => layers

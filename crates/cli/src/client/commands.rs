@@ -95,7 +95,7 @@ fn reload(session: &Session, words: &[&str], mode: Mode) -> bool {
         return false;
     }
     let one = (jail != "--all").then(|| jail.to_owned());
-    let Some(stream) = configuration::stream_for_server(session, one) else { return false };
+    let Some(stream) = configuration::stream_for_server(session, one, false) else { return false };
     mode.progress("reload");
     let request = vec!["reload".into(), jail.into(), texts(options), Value::List(stream)];
     ask(session, &request, None)

@@ -96,7 +96,7 @@ pub(super) fn stream(session: &Session, request: Request) -> Result<Configuratio
 /// The stream for a server that starts or reloads: one jail's mistake costs that jail, unless `strict` is set.
 ///
 /// `None` when it cannot be read or no jail is left of it; why has been said.
-pub(super) fn stream_for_server(session: &Session, jail: Option<String>) -> Option<Vec<Value>> {
+pub(super) fn stream_for_server(session: &Session, jail: Option<String>, starts: bool) -> Option<Vec<Value>> {
     // Differs: in Fail2ban some mistakes in one jail keep all of them from starting.
     let jail_by_jail = match portcullis_config::Settings::read(&session.arguments.conf) {
         Ok(settings) => !settings.default.strict,
@@ -107,7 +107,11 @@ pub(super) fn stream_for_server(session: &Session, jail: Option<String>) -> Opti
     };
     // Of a single jail there are no others to be saved.
     let jail_by_jail = jail_by_jail && jail.is_none();
-    let configuration = stream(session, Request { jail, jail_by_jail, ..Request::default() }).ok()?;
+    let configuration = stream(
+        session,
+        Request { jail, jail_by_jail, skip_broken_files: jail_by_jail && starts, ..Request::default() },
+    )
+    .ok()?;
     configuration.usable().then(|| configuration.stream.into_iter().map(Value::List).collect())
 }
 

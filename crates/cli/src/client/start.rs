@@ -74,19 +74,19 @@ fn prepared(session: &Session) -> Option<Vec<Value>> {
         session.log.error("", "Server already running");
         return None;
     }
-    let stream = configuration::stream_for_server(session, None)?;
+    let stream = configuration::stream_for_server(session, None, true)?;
     // Differs: Fail2ban refuses to start where a killed server has left its socket. Only what is no socket is in the way.
     match std::fs::symlink_metadata(socket) {
         Ok(there) if there.file_type().is_socket() => {}
-        Ok(_) if !session.arguments.force => {
-            let text = "Fail2ban seems to be in unexpected state (not running but the socket exists)";
-            session.log.error("", text);
-            return None;
-        }
         Ok(there) if there.is_dir() => {
             let text =
                 format!("cannot use {socket} as the control socket: it is a directory. Give another with -s");
             session.log.error("", &text);
+            return None;
+        }
+        Ok(_) if !session.arguments.force => {
+            let text = "Fail2ban seems to be in unexpected state (not running but the socket exists)";
+            session.log.error("", text);
             return None;
         }
         _ => {}
