@@ -1,5 +1,7 @@
 //! Reads Fail2ban's sample logs: log lines, each with what a filter has to find in it, and option sets in between.
 
+pub(crate) mod stock;
+
 use std::collections::VecDeque;
 use std::path::Path;
 

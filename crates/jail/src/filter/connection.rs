@@ -18,7 +18,7 @@ const MOST_LINES: usize = 200;
 const MOST_USERS: usize = 50;
 
 /// What is known of a connection.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Connection {
     since: Timestamp,
     data: Data,
@@ -30,7 +30,7 @@ struct Connection {
 }
 
 /// The connections of a jail.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Connections {
     known: IndexMap<String, Connection>,
 }
@@ -57,12 +57,16 @@ impl Connections {
         let mut nofail = gained || set(&groups, "nofail");
         let user = groups.get("user").filter(|user| user.is_true()).cloned();
 
-        let mut connection = match self.take(&id, now) {
-            Some(mut connection) => {
-                connection.join(groups, user, gained);
-                connection
+        if self.known.get(&id).is_some_and(|known| now.since(known.since) > LIFETIME) {
+            self.known.shift_remove(&id);
+        }
+        let mut new = None;
+        let connection = match self.known.get_mut(&id) {
+            Some(known) => {
+                known.join(groups, user, gained);
+                known
             }
-            None => Connection::begin(groups, user, now),
+            None => new.insert(Connection::begin(groups, user, now)),
         };
         // Another try under another name is a failure, whatever this line says.
         if connection.pending || connection.users.len() > 1 {
@@ -91,26 +95,13 @@ impl Connections {
         let matches = if failed { connection.matches.clone() } else { Vec::new() };
         if forget {
             self.known.shift_remove(&id);
-        } else {
-            self.put(id, connection);
+        } else if let Some(new) = new {
+            if self.known.len() >= MOST {
+                self.known.shift_remove_index(0);
+            }
+            self.known.insert(id, new);
         }
         if failed { Outcome::Failure(data, matches) } else { Outcome::Nothing(data) }
-    }
-
-    fn take(&mut self, id: &str, now: Timestamp) -> Option<Connection> {
-        let connection = self.known.get(id)?;
-        if now.since(connection.since) > LIFETIME {
-            self.known.shift_remove(id);
-            return None;
-        }
-        Some(connection.clone())
-    }
-
-    fn put(&mut self, id: String, connection: Connection) {
-        if !self.known.contains_key(&id) && self.known.len() >= MOST {
-            self.known.shift_remove_index(0);
-        }
-        self.known.insert(id, connection);
     }
 }
 

@@ -43,13 +43,16 @@ impl UseDns {
 /// Groups that say whom a failure is counted against.
 pub(super) const ID_GROUPS: [&str; 5] = ["fid", "ip4", "ip6", "dns", "mlfid"];
 
-/// The groups of a match in the order of the pattern; null for those that took no part. `ALT_` and `TUPLE_` groups have
-/// been put to their use.
-pub(super) fn groups(regex: &Regex, captures: &Captures, text: &str) -> Data {
-    let mut data = Data::with_capacity(regex.names().len());
+/// The groups of a match in the order of the pattern, with `nulls` also those that took no part. `ALT_` and `TUPLE_`
+/// groups have been put to their use.
+pub(super) fn groups(regex: &Regex, captures: &Captures, text: &str, nulls: bool) -> Data {
+    let mut data = Data::new();
     for (name, group) in regex.names() {
-        let value = captures.span(*group).map_or(Value::None, |(start, end)| Value::from(&text[start..end]));
-        data.insert(name.clone(), value);
+        match captures.span(*group) {
+            Some((start, end)) => data.insert(name.clone(), Value::from(&text[start..end])),
+            None if nulls || name.starts_with("tuple_") => data.insert(name.clone(), Value::None),
+            None => None,
+        };
     }
     if data.keys().any(|name| name.starts_with("alt_") || name.starts_with("tuple_")) {
         alternatives(&mut data);

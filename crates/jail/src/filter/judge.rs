@@ -71,7 +71,8 @@ pub struct Verdict {
 pub struct Hit {
     /// Its index.
     pub index: usize,
-    /// What it captured, with the prefregex' groups before: null where a group took no part.
+    /// What it captured, with the prefregex' groups before: null where a group took no part. Only with
+    /// [`Filter::set_check_all`].
     pub data: Data,
     /// Whether it is no failure (`<F-NOFAIL>`, or a connection whose address is not known yet).
     pub nofail: bool,
@@ -195,7 +196,7 @@ impl Filter {
             else {
                 continue;
             };
-            match self.matched(index, &captures, text, base, &groups, dated, at, outside, verdict) {
+            match self.matched(index, &captures, text, base, &mut groups, dated, at, outside, verdict) {
                 Next::Stop => return,
                 Next::Continue if self.maxlines > 1 => {
                     // The lines that matched have left.
@@ -218,7 +219,7 @@ impl Filter {
         let searched = self.prefregex.as_mut()?.search(text);
         let captures = self.settled(searched, "prefregex", 0, text, at, &mut verdict.notes)?;
         let regex = self.prefregex.as_ref()?;
-        let mut groups = identity::groups(regex, &captures, text);
+        let mut groups = identity::groups(regex, &captures, text, self.check_all);
         if self.check_all {
             verdict.prefregex = Some(groups.clone());
         }
@@ -273,7 +274,7 @@ impl Filter {
         captures: &Captures,
         text: &str,
         base: usize,
-        pre: &Data,
+        pre: &mut Data,
         dated: &Dated<'_>,
         at: &Moment,
         outside: &mut dyn Outside,
@@ -307,8 +308,8 @@ impl Filter {
         verdict.status = Status::Matched;
         let Some(time) = time else { return Next::Stop };
 
-        let mut data = pre.clone();
-        merge(&mut data, identity::groups(&self.failregex[index], captures, text));
+        let mut data = if self.check_all { pre.clone() } else { std::mem::take(pre) };
+        merge(&mut data, identity::groups(&self.failregex[index], captures, text, self.check_all));
         let lines = if self.maxlines > 1 { lines } else { vec![self.line(dated)] };
         self.found(index, data, lines, time, at, outside, verdict);
         if self.check_all && !self.first_only { Next::Continue } else { Next::Stop }
@@ -342,20 +343,24 @@ impl Filter {
         };
         // The tester does not count what is marked as no failure; a jail does, unless it belongs to a connection.
         let marked = data.get("nofail").is_some_and(Value::is_true);
+        let shown = if self.check_all { data.clone() } else { Data::new() };
         if !(nofail || self.check_all && marked) {
-            let known: Data = data
-                .iter()
-                .filter(|(_, v)| **v != Value::None)
-                .map(|(k, v)| (k.clone(), v.clone()))
-                .collect();
-            for (id, ip) in &identities {
-                // A time that is still to come is now, unless a tester asks.
-                let time = if self.check_all || time.0 <= at.now.0 { time } else { at.now };
-                let (id, ip, data, matches) = (id.clone(), ip.clone(), known.clone(), lines.clone());
+            data.retain(|_, value| *value != Value::None);
+            // A time that is still to come is now, unless a tester asks.
+            let time = if self.check_all || time.0 <= at.now.0 { time } else { at.now };
+            let count = identities.len();
+            for (i, (id, ip)) in identities.iter().enumerate() {
+                let (id, ip) = (id.clone(), ip.clone());
+                // The last one, mostly the only one, has the originals.
+                let (data, matches) = if i + 1 == count {
+                    (std::mem::take(&mut data), std::mem::take(&mut lines))
+                } else {
+                    (data.clone(), lines.clone())
+                };
                 verdict.failures.push(Failure { id, ip, time, matches, data });
             }
         }
-        verdict.hits.push(Hit { index, data, nofail: nofail || marked, identities, time });
+        verdict.hits.push(Hit { index, data: shown, nofail: nofail || marked, identities, time });
     }
 }
 

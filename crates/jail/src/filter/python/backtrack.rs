@@ -18,9 +18,24 @@ pub(crate) struct TooHard;
 /// What to do when the present try has failed.
 #[derive(Clone, Copy, Debug)]
 enum Job {
-    Try { step: usize, at: usize },
-    Slot { slot: usize, was: usize },
-    Register { register: usize, was: usize },
+    Try {
+        step: usize,
+        at: usize,
+    },
+    /// A span that reaches from `low` to `at` may end one character earlier.
+    Shorten {
+        step: usize,
+        low: usize,
+        at: usize,
+    },
+    Slot {
+        slot: usize,
+        was: usize,
+    },
+    Register {
+        register: usize,
+        was: usize,
+    },
 }
 
 /// Memory that outlives a search.
@@ -66,9 +81,16 @@ pub(super) fn search<'s>(
     scratch.memory.clear();
     scratch.memory.shrink_to(KEPT_WORDS.max(words));
     scratch.memory.resize(words, 0);
-    let mut run = Run { program, text, scratch, left: limit, choices, remember, nested: 0 };
+    let depends = program.memory.as_deref().filter(|_| remember);
+    let mut run = Run { program, text, scratch, left: limit, choices, remember, depends, nested: 0 };
     let mut start = from;
     loop {
+        if let Some(first) = program.first.as_ref().filter(|_| !program.anchored) {
+            match text[start..].char_indices().find(|(_, c)| first.contains(*c)) {
+                Some((skipped, _)) => start += skipped,
+                None => return Ok(None),
+            }
+        }
         if let Some(end) = run.run(0, start)? {
             let slots = &mut run.scratch.slots;
             slots[0] = start;
@@ -93,6 +115,8 @@ struct Run<'a> {
     /// Where in the memory the tables of look-arounds begin.
     choices: usize,
     remember: bool,
+    /// What the memory depends on, when there is one.
+    depends: Option<&'a [Depends]>,
     nested: u32,
 }
 
@@ -104,6 +128,16 @@ impl Run<'_> {
         while self.scratch.jobs.len() > base {
             match self.scratch.jobs.pop() {
                 Some(Job::Try { step, at }) => {
+                    if let Some(end) = self.attempt(step, at)? {
+                        self.keep_restores(base);
+                        return Ok(Some(end));
+                    }
+                }
+                Some(Job::Shorten { step, low, at }) => {
+                    let at = back(self.text, at, 1).unwrap_or(low);
+                    if at > low {
+                        self.scratch.jobs.push(Job::Shorten { step, low, at });
+                    }
                     if let Some(end) = self.attempt(step, at)? {
                         self.keep_restores(base);
                         return Ok(Some(end));
@@ -121,7 +155,7 @@ impl Run<'_> {
     fn keep_restores(&mut self, base: usize) {
         let mut kept = base;
         for i in base..self.scratch.jobs.len() {
-            if !matches!(self.scratch.jobs[i], Job::Try { .. }) {
+            if !matches!(self.scratch.jobs[i], Job::Try { .. } | Job::Shorten { .. }) {
                 self.scratch.jobs[kept] = self.scratch.jobs[i];
                 kept += 1;
             }
@@ -155,6 +189,24 @@ impl Run<'_> {
                     self.scratch.jobs.push(Job::Try { step: *second, at });
                     step = *first;
                     continue;
+                }
+                Step::Span { set, memo } => {
+                    if self.failed_before(*memo, at) {
+                        return Ok(None);
+                    }
+                    let low = at;
+                    while let Some(c) = self.char_at(at).filter(|c| program.sets[*set].contains(*c)) {
+                        let next = at + c.len_utf8();
+                        // Where an earlier span of this loop has been, everything was tried already.
+                        if self.failed_before(*memo, next) {
+                            break;
+                        }
+                        at = next;
+                    }
+                    self.left = self.left.saturating_sub((at - low) as u64);
+                    if at > low {
+                        self.scratch.jobs.push(Job::Shorten { step: step + 1, low, at });
+                    }
                 }
                 Step::Jump(to) => {
                     step = *to;
@@ -234,9 +286,7 @@ impl Run<'_> {
 
     /// Whether this choice was made before from the same state; remembers that it is made now.
     fn failed_before(&mut self, memo: usize, at: usize) -> bool {
-        let Some(depends) = self.program.memory.as_ref().filter(|_| self.remember) else {
-            return false;
-        };
+        let Some(depends) = self.depends else { return false };
         let mut variant = 0;
         for (bit, depends) in depends.iter().enumerate() {
             let set = match depends {
@@ -246,12 +296,12 @@ impl Run<'_> {
             variant |= usize::from(set) << bit;
         }
         let bit = ((memo << depends.len()) + variant) * (self.text.len() + 1) + at;
-        let was = self.scratch.memory[bit / 64] >> (bit % 64) & 1 == 1;
-        if !was {
-            self.remember_bit(bit);
-            if self.nested > 0 {
-                self.scratch.trail.push(bit);
-            }
+        let word = &mut self.scratch.memory[bit / 64];
+        let mask = 1 << (bit % 64);
+        let was = *word & mask != 0;
+        *word |= mask;
+        if !was && self.nested > 0 {
+            self.scratch.trail.push(bit);
         }
         was
     }
@@ -312,7 +362,7 @@ impl Run<'_> {
                 match job {
                     Job::Slot { slot, was } => self.scratch.slots[slot] = was,
                     Job::Register { register, was } => self.scratch.registers[register] = was,
-                    Job::Try { .. } => {}
+                    Job::Try { .. } | Job::Shorten { .. } => {}
                 }
             }
         }

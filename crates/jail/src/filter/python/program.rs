@@ -1,7 +1,9 @@
 //! A pattern as a program for the backtracking engine.
 
+use regex_syntax::hir::ClassUnicode;
+
 use super::ast::{Assertion, Greed, Look, Node, Repeat};
-use super::class::CharSet;
+use super::class::{self, CharSet};
 
 /// More instructions than this are refused: counted repetitions are written out.
 const LONGEST: usize = 100_000;
@@ -19,6 +21,12 @@ pub(super) enum Step {
     Split {
         first: usize,
         second: usize,
+        memo: usize,
+    },
+    /// As many characters of a set as there are; then fewer, one at a time. The greedy loop over one character is that
+    /// frequent that it has a step of its own.
+    Span {
+        set: usize,
         memo: usize,
     },
     Jump(usize),
@@ -82,6 +90,8 @@ pub(super) struct Program {
     pub(super) memory: Option<Vec<Depends>>,
     /// Can match at the beginning of the text only.
     pub(super) anchored: bool,
+    /// The characters that a match can begin with; `None` when it can be empty.
+    pub(super) first: Option<CharSet>,
 }
 
 /// Compiles; `None` when the program would be too long.
@@ -95,6 +105,7 @@ pub(super) fn compile(node: &Node, groups: usize) -> Option<Program> {
         tables: 0,
         memory: None,
         anchored: anchored(node),
+        first: first(node).filter(|_| !node.nullable()).map(|class| CharSet::new(&class)),
     };
     let mut depends = Vec::new();
     program.node(node, &mut depends)?;
@@ -131,6 +142,39 @@ fn anchored(node: &Node) -> bool {
         Node::Group(_, node) | Node::Atomic(node) => anchored(node),
         Node::Alternate(nodes) => nodes.iter().all(anchored),
         _ => false,
+    }
+}
+
+/// The characters that the piece can begin with, when it is not empty; `None` when nobody knows.
+fn first(node: &Node) -> Option<ClassUnicode> {
+    let all = |nodes: Vec<&Node>| {
+        nodes.into_iter().try_fold(ClassUnicode::empty(), |mut all, node| {
+            all.union(&first(node)?);
+            Some(all)
+        })
+    };
+    match node {
+        Node::Empty | Node::Assert(_) | Node::Look(_) => Some(ClassUnicode::empty()),
+        Node::Class(class) => Some((**class).clone()),
+        Node::Literal(c) => Some(class::single(*c)),
+        Node::Group(_, node) | Node::Atomic(node) => first(node),
+        Node::Repeat(repeat) => first(&repeat.node),
+        Node::Alternate(nodes) => all(nodes.iter().collect()),
+        Node::Conditional { yes, no, .. } => all(vec![&**yes, &**no]),
+        Node::Backref { .. } => None,
+        Node::Concat(nodes) => {
+            let nullable = nodes.iter().take_while(|node| node.nullable()).count();
+            all(nodes.iter().take(nullable + 1).collect())
+        }
+    }
+}
+
+/// The set of a piece that is one character.
+fn set_of(node: &Node) -> Option<CharSet> {
+    match node {
+        Node::Class(class) => Some(CharSet::new(class)),
+        Node::Literal(c) => Some(CharSet::new(&class::single(*c))),
+        _ => None,
     }
 }
 
@@ -254,6 +298,12 @@ impl Program {
         // One optional copy of what matches nothing is harmless; only rounds must be kept from standing still.
         if repeat.node.nullable() && copies != Some(1) {
             return self.careful_loop(repeat, copies, lazy, depends);
+        }
+        if let (Some(set), false, None) = (set_of(&repeat.node), lazy, copies) {
+            self.sets.push(set);
+            let memo = self.memo();
+            self.push(Step::Span { set: self.sets.len() - 1, memo })?;
+            return Some(());
         }
         let mut exits = Vec::new();
         let split = |first, second, memo| {

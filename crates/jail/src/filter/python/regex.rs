@@ -16,7 +16,10 @@ use super::program::{self, Program};
 use super::rewrite;
 
 /// How many steps the exact engine may take for one search.
-pub(crate) const STEPS: u64 = 2_000_000;
+pub(crate) const STEPS: u64 = 1_000_000;
+/// Up to this many bytes the exact engine is the quicker one: it begins at once, where the linear engine finds the end
+/// first and the groups then.
+const SHORT: usize = 1024;
 
 /// A pattern in Python's dialect.
 pub(crate) struct Regex {
@@ -98,6 +101,19 @@ impl Regex {
     /// # Errors
     /// When the step limit was reached, which only patterns with back-references can bring about.
     pub(crate) fn search(&mut self, text: &str) -> Result<Option<Captures>, TooHard> {
+        if text.len() <= SHORT
+            && let Ok(found) = self.search_exact(text)
+        {
+            return Ok(found);
+        }
+        self.search_linear(text)
+    }
+
+    /// The same through the linear-time engine, where that is exact.
+    ///
+    /// # Errors
+    /// As [`Regex::search`].
+    pub(crate) fn search_linear(&mut self, text: &str) -> Result<Option<Captures>, TooHard> {
         self.linear.get_or_init(|| build(&self.node));
         if let Some(Some(linear)) = self.linear.get_mut()
             && linear.serves(text)

@@ -77,7 +77,7 @@ fn ours(pattern: &str, multiline: bool, texts: &[String]) -> (Value, Value) {
         Ok(mut regex) => {
             let chosen: Vec<Value> = texts
                 .iter()
-                .map(|t| match regex.search(t) {
+                .map(|t| match regex.search_linear(t) {
                     Ok(found) => found.map_or(Value::Null, |c| spans(t, c.spans())),
                     Err(_) => json!("too hard"),
                 })
