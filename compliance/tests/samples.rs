@@ -129,7 +129,9 @@ fn every_line_of_the_sample_corpus_has_the_verdict_it_ships_with() {
             let verdict = judge(&mut run.filter, &check, false);
             let first = judge(&mut run.jail, &check, true).hits.first().map(|hit| hit.index);
             // Several lines at once: what matched has left the buffer, differently when all regexes are tried.
-            if run.filter.maxlines() == 1 && first != verdict.hits.first().map(|hit| hit.index) {
+            // Without a date, what is cut out goes by the line before.
+            let comparable = run.filter.maxlines() == 1 && check.expected.get("time") != Some(&Value::Null);
+            if comparable && first != verdict.hits.first().map(|hit| hit.index) {
                 mistakes.push(format!("{name}{key} {}: the automaton lets {first:?} match", check.place));
             }
             for hit in &verdict.hits {

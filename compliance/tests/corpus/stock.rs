@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
-use portcullis_compliance::{genuine_root, skip};
+use portcullis_compliance::{genuine_root, skip, workspace};
 use portcullis_config::{Request, Source, read};
 use portcullis_jail::filter::Filter;
 use portcullis_jail::{Id, Outside, Timestamp, action, outside};
@@ -57,6 +57,13 @@ impl Stock {
             }
         }
         Some(Stock { dir, logs: tests.join("files/logs") })
+    }
+
+    /// Our own catalogue's filters instead of the stock ones.
+    pub(crate) fn catalogue() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        copy(&workspace().join("catalogue/filter.d"), &dir.path().join("filter.d"));
+        Stock { dir, logs: PathBuf::new() }
     }
 
     /// The filter of this name with options, as the configuration's commands set it up.
