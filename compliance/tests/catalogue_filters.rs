@@ -28,7 +28,7 @@ fn our_filters_say_whose_failure_each_of_our_lines_is() {
             filter.judge(line, AT, &mut Nobody).failures.iter().map(|f| f.id.text().to_owned()).collect();
         let wanted: Vec<String> = if whose == "-" { Vec::new() } else { vec![whose.to_owned()] };
         if found != wanted {
-            mistakes.push(format!("{filter:?}: {found:?} instead of {wanted:?}: {line}", filter = name));
+            mistakes.push(format!("{name}: {found:?} instead of {wanted:?}: {line}"));
         }
     }
     assert!(mistakes.is_empty(), "{}", mistakes.join("\n"));

@@ -1,6 +1,7 @@
 //! Fail2ban's own sample corpus: every line of every stock filter, under every option set, has the verdict it ships with.
 
 #![allow(clippy::panic, clippy::unwrap_used)]
+#![allow(dead_code, reason = "the corpus is shared with other tests")]
 
 mod corpus;
 

@@ -35,7 +35,7 @@ pub(crate) fn checks(logs: &Path, name: &str) -> Vec<Check> {
             match marker(line) {
                 Some(("failJSON", value)) => expected = Some(value.as_object().unwrap().clone()),
                 Some(("filterOptions", value)) => options = sets(&base, value),
-                Some(("fileOptions", value)) => base = value.as_object().unwrap().clone(),
+                Some(("fileOptions", value)) => base.clone_from(value.as_object().unwrap()),
                 Some((_, value)) => files.push_back(value.as_str().unwrap().to_owned()),
                 None if line.trim().is_empty() || line.starts_with('#') => {}
                 None => {
