@@ -248,3 +248,57 @@ impl<'a> Matcher<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options_of(definition: &str) -> Vec<(String, String)> {
+        parse(definition).unwrap().options
+    }
+
+    #[test]
+    fn values_are_quoted_or_bare_and_the_last_of_a_name_counts() {
+        let pairs = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        };
+        assert_eq!(
+            options_of("f[o=\"a,b]\", p='c\"d',q= e f ]"),
+            pairs(&[("o", "a,b]"), ("p", "c\"d"), ("q", "e f")])
+        );
+        assert_eq!(options_of("f[o=1][p=2] [o=3]"), pairs(&[("o", "3"), ("p", "2")]));
+        assert_eq!(options_of("f[o=, p=\" \",]"), pairs(&[("o", ""), ("p", " ")]));
+        assert_eq!(options_of("f[]"), pairs(&[]));
+        assert_eq!(parse("f [o=1]").unwrap().name, "f ");
+    }
+
+    #[test]
+    fn mistakes_are_told_with_their_place() {
+        for (definition, told) in [
+            ("f[o=1", "unexpected option syntax"),
+            ("[o=1]", "unexpected option syntax"),
+            ("f[o]", "expected option, wrong syntax at 0: o"),
+            ("f[o=\"a\" , p=2]", "unexpected syntax at 5 after option 'o':  , p=2"),
+            ("f[o=\"x\\\"y\"]", "unexpected syntax at 6 after option 'o': y\""),
+            ("f[o=a\\,b]", "expected option, wrong syntax at 5: b"),
+        ] {
+            assert_eq!(parse(definition).unwrap_err(), told, "{definition}");
+        }
+    }
+
+    #[test]
+    fn definitions_are_split_at_white_space_outside_of_brackets() {
+        for (text, expected) in [
+            ("a b\n  c", &["a", "b", "c"][..]),
+            ("a[x='1 2', y=\"3\n4\"]\n b", &["a[x='1 2', y=\"3\n4\"]", "b"]),
+            ("a[x=1] [y=2] b", &["a[x=1] [y=2]", "b"]),
+            ("a, b", &["a,", "b"]),
+            ("a[x=1, y] b", &["a[x=1,", "y]", "b"]),
+            ("a[x='1 2] b", &["a[x='1 2]", "b"]),
+            ("", &[]),
+            (" \n ", &[]),
+        ] {
+            assert_eq!(split(text), expected, "{text:?}");
+        }
+    }
+}

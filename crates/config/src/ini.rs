@@ -220,3 +220,37 @@ fn header(value: &str) -> Option<&str> {
     let end = rest.rfind(']').filter(|end| *end > 0)?;
     Some(&rest[..end])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(text: &str, section: &str, key: &str) -> Option<(String, u32)> {
+        let parsed = parse("x.conf", text).unwrap();
+        let section = if section == "DEFAULT" { &parsed.defaults } else { &parsed.sections[section] };
+        section.get(key).map(|entry| (entry.raw.to_string(), entry.line))
+    }
+
+    #[test]
+    fn comments_continuations_and_gaps_are_read_as_python_does() {
+        let text = "# c\n[a] x\nKey = 1 ; c\n  # gone\n  2\n\n  3;x\n\nother : y # kept\n[DEFAULT]\nd=\n";
+        assert_eq!(value(text, "a", "key"), Some(("1\n2\n\n3;x".into(), 3)));
+        assert_eq!(value(text, "a", "other"), Some(("y # kept".into(), 9)));
+        assert_eq!(value(text, "DEFAULT", "d"), Some((String::new(), 11)));
+    }
+
+    #[test]
+    fn mistakes_name_file_and_line() {
+        for (text, told) in [
+            ("x=1\n", "File contains no section headers.\nfile: 'x.conf', line: 1\n'x=1\\n'"),
+            (
+                "[a]\nx=1\nX=2\n",
+                "While reading from 'x.conf' [line  3]: option 'x' in section 'a' already exists",
+            ),
+            ("[a]\n[a]\n", "While reading from 'x.conf' [line  2]: section 'a' already exists"),
+            ("[a]\nb\n", "Source contains parsing errors: 'x.conf'\n\t[line  2]: 'b\\n'"),
+        ] {
+            assert_eq!(parse("x.conf", text).unwrap_err().0, told);
+        }
+    }
+}

@@ -131,6 +131,36 @@ fn tag(text: &str, from: usize) -> Option<(usize, usize)> {
 mod tests {
     use super::*;
 
+    /// Replaces the tags of all options in their order and returns the first one's value.
+    fn first(options: &[(&str, &str)]) -> Result<String, Fatal> {
+        let names: Vec<String> = options.iter().map(|(name, _)| (*name).to_owned()).collect();
+        let mut tags = Tags {
+            values: options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            untouched: HashSet::from(["ip".to_owned()]),
+            elsewhere: &mut |tag| Ok((tag == "far").then(|| "<near>".to_owned())),
+            found: HashMap::new(),
+        };
+        tags.replace(&names)?;
+        Ok(tags.values[0].clone())
+    }
+
+    #[test]
+    fn tags_become_values_and_unknown_ones_stay() {
+        assert_eq!(
+            first(&[("a", "<b> <HOST> <c d> <> <ip> < x>"), ("b", "<c>!"), ("c", "1")]).unwrap(),
+            "1! <HOST> <c d> <> <ip> < x>"
+        );
+        assert_eq!(first(&[("a", "<re-<mode>>"), ("mode", "x"), ("re-x", "y")]).unwrap(), "y");
+        assert_eq!(first(&[("a", "<far>"), ("near", "here")]).unwrap(), "here");
+    }
+
+    #[test]
+    fn circles_are_told() {
+        assert!(first(&[("a", "<a>")]).unwrap_err().0.ends_with("fail tag: a, found: a in {}, value: <a>"));
+        let told = first(&[("a", "<b>"), ("b", "<c>"), ("c", "<b>")]).unwrap_err().0;
+        assert!(told.ends_with("fail tag: a, found: b in {'b': 26, 'c': 26}, value: <b>"), "{told}");
+    }
+
     #[test]
     fn a_tag_is_looked_for_within_the_text_only() {
         assert_eq!(tag("a<b>", 0), Some((1, 4)));
