@@ -250,7 +250,7 @@ impl Maker {
             names.retain(|name| *name != "sec");
             text.push_str("[sec]\nenabled = false\nbase = S\n");
         }
-        for _ in 0..1 + self.random.below(3) {
+        for _ in 0..=self.random.below(3) {
             let name = names.remove(self.random.below(names.len()));
             let suffix = if self.mistake() { "?family=inet6" } else { "" };
             text.push_str(&format!("[{name}{suffix}]{}\n", self.random.pick(&["", "", " ; c", " x"])));
@@ -369,7 +369,7 @@ impl Maker {
     /// A value of all sorts of pieces.
     fn text(&mut self) -> String {
         let mut out = String::new();
-        for _ in 0..1 + self.random.below(3) {
+        for _ in 0..=self.random.below(3) {
             match self.random.below(10) {
                 0..=3 => out.push_str(self.random.pick(LITERALS)),
                 4..=5 => {
@@ -539,7 +539,7 @@ impl Maker {
             }
             _ => {
                 let mut out = String::new();
-                for _ in 0..1 + self.random.below(3) {
+                for _ in 0..=self.random.below(3) {
                     match self.random.below(9) {
                         0..=2 => out.push_str(self.random.pick(LITERALS)),
                         3..=5 => out.push_str(&format!("<{}>", self.random.pick(TAGS))),
@@ -552,7 +552,7 @@ impl Maker {
                         }
                         6 => out.push_str("%(__name__)s"),
                         7 => {
-                            out.push_str(self.random.pick(&[" ; comment", "\n  more", "\n\n  gap", " # no"]))
+                            out.push_str(self.random.pick(&[" ; comment", "\n  more", "\n\n  gap", " # no"]));
                         }
                         _ => out.push(' '),
                     }

@@ -38,17 +38,23 @@ fn answer(args: &[String]) -> Answer {
     let mut messages = Vec::new();
     let server = read_server(&source, &mut messages);
     answer.say(&messages, verbose);
-    if let Err(failed) = &server {
-        answer.say(&failed.messages, verbose);
-        answer.out.push_str(&format!("ERROR: {}\n", failed.text));
-        return answer.fail("Init of command line failed");
-    }
+    let server = match server {
+        Ok(server) => server,
+        Err(failed) => {
+            answer.say(&failed.messages, verbose);
+            answer.out.push_str(&format!("ERROR: {}\n", failed.text));
+            return answer.fail("Init of command line failed");
+        }
+    };
     let dumps = has("-d") || has("--dp");
     let request = Request {
         allow_no_files: dumps,
         test: has("-t"),
         jail_by_jail: has("--jail-by-jail"),
         server_told: true,
+        loglevel: server.loglevel,
+        logtarget: server.logtarget,
+        syslogsocket: server.syslogsocket,
         ..Request::default()
     };
     match read(&source, &request) {

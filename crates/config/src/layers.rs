@@ -174,6 +174,8 @@ pub(crate) struct Reader<'a> {
     pub(crate) jail_by_jail: bool,
     pub(crate) messages: Messages,
     files: HashMap<PathBuf, Rc<File>>,
+    /// Included files that are not there.
+    absent: HashSet<PathBuf>,
     lists: HashMap<PathBuf, Rc<Vec<Rc<File>>>>,
     layers: HashMap<PathBuf, Option<Rc<Layers>>>,
     /// With `Some`, a file of wrong syntax that only adds to another (`.local`, `.d/`) is left out; what was wrong with it.
@@ -187,6 +189,7 @@ impl<'a> Reader<'a> {
             jail_by_jail: false,
             messages: Messages::default(),
             files: HashMap::new(),
+            absent: HashSet::new(),
             lists: HashMap::new(),
             layers: HashMap::new(),
             left_out: None,
@@ -302,6 +305,9 @@ impl<'a> Reader<'a> {
         for path in paths {
             if self.source.exists(path) {
                 files.extend(self.list(path, chain)?.iter().cloned());
+            } else if self.absent.insert(path.clone()) {
+                let name = repr_str(&path.to_string_lossy());
+                self.messages.info("configparserinc", format!("  Loading files: [{name}]"));
             }
             let local = path.with_extension("local");
             if !named.contains(&local) && self.source.exists(&local) {
