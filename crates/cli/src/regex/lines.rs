@@ -34,11 +34,11 @@ pub(super) fn open(options: &Options, out: &mut impl Write) -> Result<Log, Stop>
     let path = Path::new(&options.log);
     if path.is_file() {
         let encoding = options.encoding.as_deref().unwrap_or("UTF-8");
+        let known = known(encoding)
+            .ok_or_else(|| Stop::Exception(format!("LookupError: unknown encoding: {encoding}")))?;
         if !silent {
             writeln!(out, "Use         log file : {}\nUse         encoding : {encoding}", options.log)?;
         }
-        let known = known(encoding)
-            .ok_or_else(|| Stop::Exception(format!("LookupError: unknown encoding: {encoding}")))?;
         let file = File::open(path).map_err(|error| Stop::Error(format!("{}: {error}", options.log)))?;
         let file = BufReader::with_capacity(1 << 17, file);
         let lines = Lines { file, encoding: known, bytes: Vec::new(), text: String::new() };

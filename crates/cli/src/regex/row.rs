@@ -17,6 +17,8 @@ pub(super) struct Row<'v> {
 pub(super) struct Time {
     pub(super) at: Timestamp,
     pub(super) integer: bool,
+    /// It is only the time now: the line has none.
+    pub(super) missing: bool,
 }
 
 impl Time {
@@ -43,7 +45,8 @@ impl Row<'_> {
         let data =
             self.hit.data.iter().map(|(name, value)| (Value::from(name.as_str()), value.clone())).collect();
         let id = Value::from(self.failure.id.text());
-        format!("[{},\t{},\t{}],", id.repr(), self.time.value().repr(), Value::Dict(data).repr())
+        let time = if self.time.missing { Value::None } else { self.time.value() };
+        format!("[{},\t{},\t{}],", id.repr(), time.repr(), Value::Dict(data).repr())
     }
 
     fn address(&self) -> &Id {

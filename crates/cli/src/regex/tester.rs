@@ -263,9 +263,12 @@ impl<'o> Tester<'o> {
             return self.print(&verdict, out);
         }
         self.count(&verdict);
-        let mut hits = verdict.hits.iter().filter(|hit| counts(hit)).peekable();
+        let mut hits = verdict.hits.iter().filter(|hit| self.counts(hit)).peekable();
         let matched = hits.peek().is_some();
         let failed = matched && !hits.any(harmless) && verdict.status != Status::Ignored;
+        if self.filter.maxlines() > 1 && failed {
+            self.take_back(&verdict, line);
+        }
         let kept = match (verdict.status, failed) {
             (_, true) => &mut self.matched,
             (Status::Ignored, _) => &mut self.ignored,
@@ -273,9 +276,6 @@ impl<'o> Tester<'o> {
             _ => &mut self.missed,
         };
         kept.add(line);
-        if self.filter.maxlines() > 1 && failed {
-            self.take_back(&verdict, line);
-        }
         Ok(())
     }
 
@@ -297,8 +297,9 @@ impl<'o> Tester<'o> {
             let groups = groups.iter().map(|(name, value)| (name.as_str().into(), value.clone()));
             self.prefregex.add(verbose.then(|| Value::Dict(groups.collect()).repr()));
         }
-        let several = verdict.hits.iter().filter(|hit| counts(hit) && !harmless(hit)).count() > 1;
-        for hit in verdict.hits.iter().filter(|hit| counts(hit)) {
+        let several = verdict.hits.iter().filter(|hit| self.counts(hit) && !harmless(hit)).count() > 1;
+        let only_failures = self.options.first_only;
+        for hit in verdict.hits.iter().filter(|hit| counts(hit, only_failures)) {
             let Some(sum) = self.failregex.get_mut(hit.index) else { continue };
             let when = || calendar(hit.time, &self.zone);
             let more = if several { " (multiple regex matched)" } else { "" };
@@ -314,12 +315,17 @@ impl<'o> Tester<'o> {
         }
     }
 
+    fn counts(&self, hit: &Hit) -> bool {
+        counts(hit, self.options.first_only)
+    }
+
     fn print(&self, verdict: &Verdict, out: &mut impl Write) -> Result<(), Stop> {
         let wanted = self.options.out.as_deref().unwrap_or_default();
         let mut failures = verdict.failures.iter();
         for hit in verdict.hits.iter().filter(|hit| !hit.nofail) {
             for failure in failures.by_ref().take(hit.identities.len()) {
-                let time = Time { at: failure.time, integer: self.filter.time_is_integer() };
+                let (integer, missing) = (self.filter.time_is_integer(), self.filter.is_timeless());
+                let time = Time { at: failure.time, integer: integer && !missing, missing };
                 writeln!(out, "{}", Row { hit, failure, time }.text(wanted))?;
             }
         }
@@ -349,9 +355,9 @@ impl<'o> Tester<'o> {
     }
 }
 
-/// Whether a match is one at all: not when the name that it has leads nowhere.
-fn counts(hit: &Hit) -> bool {
-    hit.nofail || !hit.identities.is_empty()
+/// Whether a match is one at all: not when the name that it has leads nowhere; what is no failure, unless all is checked.
+fn counts(hit: &Hit, only_failures: bool) -> bool {
+    (hit.nofail && !only_failures) || !hit.identities.is_empty()
 }
 
 /// Whether a match is marked as no failure. One of them makes its line an ignored one.

@@ -50,6 +50,8 @@ pub(super) struct Clock {
     /// Whether the last time is an integer in Fail2ban, if anybody wants to know.
     pub(super) integer: bool,
     pub(super) tells_integers: bool,
+    /// Whether the last line has no time at all.
+    pub(super) timeless: bool,
 }
 
 /// Complaints that come once a day.
@@ -73,6 +75,7 @@ impl Clock {
             told: [None; 4],
             integer: false,
             tells_integers: false,
+            timeless: false,
         }
     }
 
@@ -122,6 +125,12 @@ impl Clock {
 
     /// Finds and reads the date of a line.
     pub(super) fn date<'l>(&mut self, line: &'l str, at: &Moment, notes: &mut Vec<LogLine>) -> Dated<'l> {
+        let dated = self.dated(line, at, notes);
+        self.timeless = dated.time.is_none();
+        dated
+    }
+
+    fn dated<'l>(&mut self, line: &'l str, at: &Moment, notes: &mut Vec<LogLine>) -> Dated<'l> {
         let found = self.detector(at.now).and_then(|detector| detector.find(line, at.now));
         let Some(found) = found else {
             return self.undated(line, line.len(), line.len(), at);

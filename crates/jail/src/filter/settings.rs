@@ -260,6 +260,11 @@ impl Filter {
         self.clock.integer
     }
 
+    /// Whether the last line had no date, and no line before it a recent one: a tester takes the time now instead.
+    pub fn is_timeless(&self) -> bool {
+        self.clock.timeless
+    }
+
     /// What could not be done fully so far.
     pub fn counters(&self) -> Counters {
         self.counters

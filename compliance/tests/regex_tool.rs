@@ -1,0 +1,176 @@
+//! `fail2ban-regex`: all stock filters on their sample logs, options, outputs and errors, against the genuine program.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::path::PathBuf;
+
+use portcullis_compliance::{Comparison, Output, Peer, both, workspace};
+
+/// Small logs of our own, for the options.
+const LOG: &str = "\
+Nov 22 10:00:01 host sshd[1]: Failed password for root from 192.0.2.1 port 22 ssh2
+# a comment
+Nov 22 10:00:02 host cron[7]: something else
+
+2026-11-22T10:00:03+02:00 host sshd[1]: Failed password for invalid user a b from 192.0.2.2 port 22 ssh2
+Nov 22 10:00:04 host sshd[2]: Accepted password for bob from 192.0.2.1 port 22 ssh2
+Nov 22 10:00:05 host sshd[3]: Invalid user b\u{e9}b\u{e9} from 2001:db8::7 port 1
+Feb 30 10:00:06 host sshd[3]: Invalid user late from 192.0.2.3 port 1
+";
+
+/// What differs between two runs: the time that it took, and the order of Python's sets.
+fn comparable(output: &Output) -> String {
+    let took = regex::Regex::new(r"processed in \d+\.\d+ sec").unwrap();
+    let sets = regex::Regex::new(r"'users': \{[^}]*\}").unwrap();
+    let now = regex::Regex::new(r"\t\d+\.\d{3,},").unwrap();
+    let text = took.replace_all(&output.stdout, "processed in TIME sec").into_owned();
+    let text = sets.replace_all(&text, "'users': SET").into_owned();
+    let text = now.replace_all(&text, "\tNOW,").into_owned();
+    // The line of 30 February happens now.
+    let invalid = regex::Regex::new(r"(192\.0\.2\.3  )\w+ \w+ \d+ [\d:]+ \d+").unwrap();
+    let text = invalid.replace_all(&text, "${1}NOW").into_owned();
+    // Help texts and tracebacks are each program's own.
+    let complaint = output.stderr.lines().rfind(|line| !line.is_empty()).unwrap_or_default();
+    let text = if text.contains("[OPTIONS] <LOG> <REGEX>") { "HELP".to_owned() } else { text };
+    format!("{text}\nstderr: {complaint}\nexit status: {}\n", output.status)
+}
+
+fn compare(name: &str, runs: &[(String, Vec<String>)], prepare: impl Fn(&mut Peer) + Sync) {
+    let Some((genuine, ours)) = both(|peer| {
+        peer.env("TZ", "UTC");
+        peer.write("log", LOG);
+        prepare(peer);
+        let run = |arguments: &Vec<String>| {
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            let output = peer.regex(&arguments);
+            comparable(&output).replace(peer.path("").to_str().unwrap(), "@DIR@/")
+        };
+        runs.iter().map(|(_, arguments)| run(arguments)).collect::<Vec<String>>()
+    }) else {
+        return;
+    };
+    let mut comparison = Comparison::new(name);
+    for (((what, _), genuine), ours) in runs.iter().zip(&genuine).zip(&ours) {
+        comparison.same(what, genuine, ours);
+    }
+    comparison.finish();
+}
+
+/// The filters of which there are sample logs.
+fn samples() -> Vec<(String, PathBuf)> {
+    let root = workspace().join("target/genuine/root");
+    let logs = root.join("usr/lib/python3/dist-packages/fail2ban/tests/files/logs");
+    let mut samples: Vec<(String, PathBuf)> = std::fs::read_dir(logs)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()))
+        .filter(|(name, path)| {
+            path.is_file() && root.join(format!("etc/fail2ban/filter.d/{name}.conf")).is_file()
+        })
+        .collect();
+    samples.sort();
+    samples
+}
+
+fn over_all_samples(name: &str, options: &[&str], without: &[&str]) {
+    // Fetches the genuine program, if need be.
+    let Some(peer) = Peer::new(portcullis_compliance::Who::Genuine) else { return };
+    drop(peer);
+    let samples = samples();
+    assert!(samples.len() > 80, "only {} sample logs", samples.len());
+    let runs: Vec<(String, Vec<String>)> = samples
+        .into_iter()
+        .filter(|(filter, _)| !without.contains(&filter.as_str()))
+        .map(|(filter, log)| {
+            let words = options.iter().copied().chain(["-c", "@DIR@/conf"]).map(str::to_owned);
+            let words = words.chain([log.display().to_string(), filter.clone()]).collect();
+            (filter, words)
+        })
+        .collect();
+    compare(name, &runs, |_| {});
+}
+
+#[test]
+fn sums_and_lists_of_all_stock_filters_agree() {
+    // These have lines without a date: each program shows its own second.
+    let undated = ["asterisk", "ejabberd-auth", "guacamole", "murmur", "named-refused"];
+    let options = ["-v", "--print-all-matched", "--print-all-missed", "--print-all-ignored"];
+    over_all_samples("sums of stock filters", &options, &undated);
+}
+
+#[test]
+fn rows_of_all_stock_filters_agree() {
+    over_all_samples("rows of stock filters", &["-o", "row"], &[]);
+}
+
+#[test]
+fn options_outputs_and_errors_agree() {
+    let lines = [
+        "@DIR@/log|sshd",
+        "@DIR@/log|sshd.conf",
+        "@DIR@/log|sshd[mode=aggressive]",
+        "@DIR@/log|sshd[mode=normal, maxlines=2]",
+        "-v|@DIR@/log|sshd",
+        "-D|@DIR@/log|from <HOST>|bob",
+        "--VD|-v|@DIR@/log|from <HOST>",
+        "--VD|@DIR@/log|sshd",
+        "-o|id|@DIR@/log|sshd",
+        "-o|fid|@DIR@/log|sshd",
+        "-o|ip|@DIR@/log|sshd",
+        "-o|msg|@DIR@/log|sshd",
+        "-o|user|@DIR@/log|sshd",
+        "-o|host|@DIR@/log|sshd",
+        "-o|matches|@DIR@/log|sshd",
+        "-o|<ip> <F-USER> <family> <ip-rev> <failures> <fid> <bar> <user>|@DIR@/log|sshd",
+        "--print-all-matched|@DIR@/log|sshd",
+        "--print-no-missed|@DIR@/log|sshd",
+        "--print-no-ignored|@DIR@/log|sshd",
+        "-d|%b %d|@DIR@/log|from <HOST>",
+        "-d|{NONE}|@DIR@/log|from <HOST>",
+        "-d|%Q|@DIR@/log|from <HOST>",
+        "-d|%Y\n%m-%d|@DIR@/log|from <HOST>",
+        "--timezone|CET|-v|@DIR@/log|from <HOST>",
+        "--TZ=foo|@DIR@/log|from <HOST>",
+        "-e|latin1|-v|--print-all-matched|@DIR@/log|sshd",
+        "-e|nonsense|@DIR@/log|from <HOST>",
+        "--usedns|no|from name|from <HOST>",
+        "-r|from name.invalid|from <HOST>",
+        "--usedns=raw|from name.invalid|from <HOST>",
+        "-L|3|@DIR@/log|sshd",
+        "-L|2|a\nb 192.0.2.9\nc|^a$<SKIPLINES>^b <HOST>$",
+        "--no-check-all|@DIR@/log|sshd",
+        "from 192.0.2.9|from <HOST>",
+        "a\nb from 192.0.2.9\nc\nd\ne\nf\ng|from <HOST>",
+        "x|<HOST>|(",
+        "x|(<HOST>",
+        "x|nofilter",
+        "x|sshd[mode",
+        "x|/no/such.conf",
+        "x",
+        "x|y|z|w",
+        "--foo|x|y",
+        "-Z|x|y",
+        "--print-no|x|y",
+        "-o",
+        "-L|x|y|z",
+        "-l|foo|x|from <HOST>",
+        "-V",
+        "--version",
+        "--print-no-missed|--print-all-missed|x|from <HOST>",
+        "--print-no-ignored|--print-all-ignored|x|from <HOST>",
+        "--raw=1|x|y",
+        "@DIR@/log|@DIR@/elsewhere.conf",
+        "@DIR@/log|@DIR@/conf/filter.d/dropbear.conf",
+    ];
+    let runs: Vec<(String, Vec<String>)> = lines
+        .iter()
+        .map(|line| {
+            let words = ["-c", "@DIR@/conf"].into_iter().chain(line.split('|')).map(str::to_owned).collect();
+            ((*line).to_owned(), words)
+        })
+        .collect();
+    compare("options", &runs, |peer| {
+        peer.write("elsewhere.conf", "[Definition]\nfailregex = from <HOST>\nignoreregex = Invalid\n");
+    });
+}
