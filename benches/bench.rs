@@ -238,8 +238,11 @@ fn strike(log: &str, from: IpAddr) {
     let refused = wait_for(Duration::from_secs(10), || {
         // wait_for sleeps for milliseconds; knock finer than that.
         for _ in 0..100 {
+            // The moment of trying counts. The refusal (ICMP) of a neighbour on a veth pair arrives inside connect(2), while
+            // that holds the socket, and is noticed a second later only, when the SYN is repeated.
+            let tried = begin.elapsed();
             if !knock(from) {
-                return Some(begin.elapsed());
+                return Some(tried);
             }
             sleep(Duration::from_micros(100));
         }
@@ -261,7 +264,7 @@ fn print(measured: &[Measured]) {
     println!(
         "\n{:<44}{}   wanted",
         "",
-        measured.iter().map(|m| format!("{:>12}", m.who)).collect::<String>()
+        measured.iter().map(|m| format!("{:>12}", m.who.to_string())).collect::<String>()
     );
     let row = |what: &str,
                values: Vec<f64>,
