@@ -6,6 +6,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use serde_json::{Value, json};
 
 use super::Regex;
+use crate::filter::gate::Gate;
 
 /// Reads `{p, m, t}` a line and answers with the spans of all groups, `null` for no match, or the error's text.
 const ORACLE: &str = r#"
@@ -293,5 +294,34 @@ fn garbage_is_refused_in_python_s_words() {
             &["ab-1n".into(), "aéx".into()],
             &format!("SEED={seed}, round {round}"),
         );
+    }
+}
+
+#[test]
+fn the_automaton_never_refuses_what_a_regex_matches() {
+    let seed = std::env::var("SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(0x6a7e_5eed_u64);
+    println!("SEED={seed}");
+    let mut generator = Generator { random: Random(seed), closed: 0, groups: 0, plain: 0 };
+    let prefregex = Regex::new("^p(?P<content>.+)$", false).unwrap();
+    for round in 0..1500 {
+        (generator.closed, generator.groups) = (0, 0);
+        let pattern = generator.alternatives(3);
+        let Ok(mut regex) = Regex::new(&pattern, false) else { continue };
+        let mut alone = Gate::new(None, std::slice::from_ref(&regex));
+        let mut behind = Gate::new(Some(&prefregex), std::slice::from_ref(&regex));
+        for _ in 0..6 {
+            let text = format!("{}\n", generator.text());
+            if !matches!(regex.search_exact(&text), Ok(Some(_))) {
+                continue;
+            }
+            assert!(alone.read(&text), "SEED={seed}, round {round}: {pattern:?} on {text:?}");
+            // The content is the text without its line feed, which is put back.
+            if text.len() > 1 && text.find('\n') == Some(text.len() - 1) {
+                assert!(
+                    behind.read(&format!("p{text}")),
+                    "SEED={seed}, round {round}: {pattern:?} behind p on {text:?}"
+                );
+            }
+        }
     }
 }
