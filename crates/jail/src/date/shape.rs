@@ -244,11 +244,12 @@ impl Cursor<'_> {
     }
 
     fn name(&mut self, names: &[u8]) -> Option<i32> {
-        for at in self.at..self.at + 3 {
-            self.look(at)?;
+        // Only letters become small letters by this bit.
+        let mut text = [0; 3];
+        for (at, small) in (self.at..).zip(&mut text) {
+            *small = self.look(at)? | 0x20;
         }
-        let text = self.line.get(self.at..self.at + 3)?;
-        let index = names.chunks_exact(3).position(|name| name.eq_ignore_ascii_case(text))?;
+        let index = names.chunks_exact(3).position(|name| name == text)?;
         self.at += 3;
         i32::try_from(index).ok()
     }
