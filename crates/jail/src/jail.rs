@@ -198,14 +198,14 @@ impl Jail {
         };
         let increased = self.increment.increase(&new, history.as_ref(), random);
         effects.extend(increased.lines.into_iter().map(Effect::Say));
-        if increased.over {
-            return;
-        }
         let mut known = Ticket::clone(ticket);
         known.bancount = increased.bancount;
         known.bantime = increased.bantime.or(known.bantime);
         if let Some(bantime) = &known.bantime {
             self.bans.set_own_bantime(&ticket.id, bantime);
+        }
+        if increased.over {
+            return;
         }
         let known = Arc::new(known);
         effects.push(Effect::Remember(Arc::clone(&known)));

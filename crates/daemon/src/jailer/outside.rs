@@ -1,11 +1,17 @@
 //! The world as a jail and its actions ask for it: names, history, own addresses, commands.
 
+use std::collections::HashMap;
+use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Read;
 use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use portcullis_jail::action::{Counters, Facts, Past, Script};
 use portcullis_jail::jail::Jail;
+use portcullis_jail::outside::FileText;
 use portcullis_jail::{History, Id, Outside, Timestamp};
 use portcullis_value::Value;
 
@@ -16,6 +22,10 @@ use crate::store::Store;
 
 /// How long an `ignorecommand` may take; it holds up the lines of its jail.
 const COMMAND_PATIENCE: Duration = Duration::from_secs(10);
+/// How often a file of ignored addresses is looked at, at most.
+const FILE_LOOK: Duration = Duration::from_secs(1);
+/// So many bytes of such a file count: some hundred thousand addresses.
+const LONGEST_FILE: u64 = 8 << 20;
 /// How long the list of our own addresses is kept.
 const OWN_KEPT: Duration = Duration::from_secs(60);
 
@@ -26,6 +36,8 @@ pub(super) struct JailOutside {
     store: Store,
     shell: Shell,
     own: Option<(Instant, Vec<IpAddr>)>,
+    /// Files of ignored addresses: when they were looked at, and what they were like.
+    files: HashMap<String, (Instant, u64)>,
 }
 
 impl JailOutside {
@@ -36,6 +48,7 @@ impl JailOutside {
             store: surroundings.store.clone(),
             shell: Shell::new(),
             own: None,
+            files: HashMap::new(),
         }
     }
 }
@@ -62,6 +75,33 @@ impl Outside for JailOutside {
         match exit.status {
             Status::Exited(code) => Ok(code),
             _ => Err(exit.reason()),
+        }
+    }
+
+    fn ignore_file(&mut self, path: &str, seen: Option<u64>) -> FileText {
+        let looked = self.files.get(path).copied();
+        if let Some((at, version)) = looked
+            && at.elapsed() < FILE_LOOK
+            && seen == Some(version)
+        {
+            return FileText::Same;
+        }
+        let opened = File::open(path).and_then(|file| file.metadata().map(|meta| (file, meta)));
+        let (file, meta) = match opened {
+            Ok(both) => both,
+            Err(error) => return FileText::Unreadable(error.to_string()),
+        };
+        let mut hasher = DefaultHasher::new();
+        (meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec()).hash(&mut hasher);
+        let version = hasher.finish();
+        self.files.insert(path.to_owned(), (Instant::now(), version));
+        if seen == Some(version) {
+            return FileText::Same;
+        }
+        let mut bytes = Vec::new();
+        match file.take(LONGEST_FILE).read_to_end(&mut bytes) {
+            Ok(_) => FileText::New { version, text: String::from_utf8_lossy(&bytes).into_owned() },
+            Err(error) => FileText::Unreadable(error.to_string()),
         }
     }
 
