@@ -9,6 +9,7 @@ mod jailer;
 pub mod log;
 mod names;
 mod options;
+mod panics;
 mod start;
 pub mod store;
 pub mod watch;

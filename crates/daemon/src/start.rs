@@ -87,6 +87,7 @@ pub fn run(mut options: Options) -> Result<(), StartError> {
     }
 
     let log = open_log(&options)?;
+    crate::panics::install(log.clone());
     log.info("server", "-".repeat(50));
     log.info("server", format!("Starting Fail2ban v{VERSION}"));
     let (listener, pidfile) = match occupy(&options, &log) {

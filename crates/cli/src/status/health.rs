@@ -71,6 +71,7 @@ fn look_at(jail: &Value, attention: &mut Vec<String>) {
     for (key, what) in [
         ("forgotten_offenders", "offender(s) forgotten, since there were too many at a time"),
         ("lines_too_hard", "line(s) too costly to judge to the end: somebody may try to evade the filter"),
+        ("broken_lines", "line(s) passed over after an internal error: please report them, the log has them"),
     ] {
         let count = number(jail, key);
         if count > 0 {

@@ -214,6 +214,7 @@ impl Running {
             ("forgotten_offenders", count(dropped.identities)),
             ("lines_too_hard", count(jail.filter.counters().too_hard)),
             ("lines_cut", count(jail.filter.counters().cut)),
+            ("broken_lines", count(self.broken_lines)),
             ("undecodable_lines", count(self.bad_encoding)),
         ])
     }

@@ -1,5 +1,6 @@
 //! The loop of a jail's thread, and what the jail's effects become in the world.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use super::outside::JailOutside;
 use super::surroundings::{Surroundings, now};
 use super::{Answer, Envelope, Order};
 use crate::act::worker::{self, Done, Worker};
+use crate::panics::contained;
 use crate::store::Position;
 use crate::watch::Batch;
 
@@ -44,6 +46,8 @@ pub(super) struct Running {
     /// Lines that were no UTF-8, told once a day for each file.
     told_encoding: HashSet<Arc<Path>>,
     pub(super) bad_encoding: u64,
+    /// Lines over which we panicked.
+    pub(super) broken_lines: u64,
     pub(super) facts: super::outside::SharedFacts,
 }
 
@@ -63,6 +67,7 @@ impl Running {
             restoring: Vec::new().into_iter(),
             told_encoding: HashSet::new(),
             bad_encoding: 0,
+            broken_lines: 0,
             facts,
             surroundings,
         }
@@ -190,14 +195,20 @@ impl Running {
             let (line, after) = rest.split_at(end);
             rest = after;
             let stripped = stripped(line);
-            match std::str::from_utf8(stripped) {
-                Ok(text) => self.definition.jail.line(text, at, &mut self.outside, &mut effects),
-                Err(_) => {
-                    self.bad_encoding += 1;
-                    bad.get_or_insert(line);
-                    let text = String::from_utf8_lossy(stripped);
-                    self.definition.jail.line(&text, at, &mut self.outside, &mut effects);
-                }
+            let text = String::from_utf8_lossy(stripped);
+            if let Cow::Owned(_) = text {
+                self.bad_encoding += 1;
+                bad.get_or_insert(line);
+            }
+            let said = effects.len();
+            let (jail, outside) = (&mut self.definition.jail, &mut self.outside);
+            if contained(|| jail.line(&text, at, outside, &mut effects)).is_none() {
+                effects.truncate(said);
+                self.broken_lines += 1;
+                let shown = portcullis_value::repr_str(&text.chars().take(1000).collect::<String>());
+                let text =
+                    format!("[{}] this line was passed over, it broke the filter: {shown}", jail.name());
+                self.surroundings.log.error("filter", text);
             }
         }
         self.definition.jail.settle(at, &mut self.outside, &mut effects);

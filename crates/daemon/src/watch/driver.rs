@@ -21,6 +21,8 @@ use crate::log::Log;
 const POLL: Duration = Duration::from_millis(200);
 /// How often they are looked at although it does: network file systems and lost notices.
 const RECHECK: Duration = Duration::from_secs(10);
+/// Without files there is nothing to look at; orders wake the thread.
+const IDLE: Duration = Duration::from_secs(3600);
 /// How soon a full inbox is tried again.
 const BLOCKED: Duration = Duration::from_millis(10);
 /// How often a renamed file is looked at, although the kernel tells of changes in it.
@@ -118,7 +120,11 @@ impl Driver {
             }
             let all = Instant::now() >= due;
             let progress = if all { self.read_all() } else { self.read(&news) };
-            let usual = if self.notices.inotify.is_some() { RECHECK } else { POLL };
+            let usual = match &self.notices.inotify {
+                _ if self.tails.is_empty() => IDLE,
+                Some(_) => RECHECK,
+                None => POLL,
+            };
             let pause = match progress {
                 Progress { blocked: true, .. } => BLOCKED,
                 Progress { lingering: true, .. } => usual.min(LINGERING),
