@@ -1,5 +1,6 @@
 //! The portcullis program. It answers to Fail2ban's names, too: as a link, or by its first word.
 
+mod check;
 mod client;
 mod portcullis;
 mod regex;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
     }
     match portcullis::Arguments::parse().command {
         Command::Status(status) => client::report(&status),
+        Command::Check(check) => check::run(&check),
         Command::Server(words) => client::run(Name::OurServer, words.words),
         Command::Regex(words) => regex::run("portcullis regex", words.words),
         Command::Client(words) => client::run(Name::OurClient, words.words),

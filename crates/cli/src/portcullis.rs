@@ -15,6 +15,7 @@ use clap::{Parser, Subcommand};
                   Examples:\n  \
                   portcullis status                   is all well? (exit code 0 only then)\n  \
                   portcullis status sshd --json       one jail, for a program\n  \
+                  portcullis check                    what is wrong with the configuration?\n  \
                   portcullis server -f start          a server in the foreground, with /etc/fail2ban\n  \
                   portcullis server -f --dry-run start\n                                      \
                   detect and tell, but ban nobody\n  \
@@ -33,6 +34,10 @@ pub(crate) enum Command {
         after_help = "Exit code: 0 all is well, 1 something needs attention, 2 wrong arguments, 3 no server answers."
     )]
     Status(Status),
+    /// Explain everything that is wrong with the configuration, each with its place and what to do
+    #[command(after_help = "Looks at what the enabled jails are made of; nothing is started or changed.\n\
+                      Exit code: 0 no errors (there may be warnings), 1 errors, 2 wrong arguments.")]
+    Check(Check),
     /// Be the server: the options of fail2ban-server, and --dry-run
     #[command(disable_help_flag = true)]
     Server(Words),
@@ -58,6 +63,17 @@ pub(crate) struct Status {
     /// The server's socket, when it is not the configuration's
     #[arg(short, long, value_name = "FILE")]
     pub(crate) socket: Option<PathBuf>,
+}
+
+/// What `check` looks at.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Check {
+    /// The directory of the configuration
+    #[arg(short, long, value_name = "DIR", default_value = "/etc/fail2ban")]
+    pub(crate) conf: PathBuf,
+    /// The problems as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// The words for one of Fail2ban's programs, which reads them by Fail2ban's rules.

@@ -25,7 +25,7 @@ pub(crate) const FILTER_OPTIONS: &[&str] =
     &["usedns", "prefregex", "ignoreregex", "failregex", "maxlines", "datepattern", "journalmatch"];
 
 /// An action's, likewise.
-const ACTION_OPTIONS: &[&str] = &[
+pub(crate) const ACTION_OPTIONS: &[&str] = &[
     "actionstart",
     "actionstart_on_demand",
     "actionstop",

@@ -89,11 +89,7 @@ impl<'a> Parser<'a> {
             }
             return Ok(());
         }
-        let indent = if line.as_bytes()[0] > b' ' && line.is_char_boundary(1) {
-            0
-        } else {
-            line.chars().take_while(|c| is_space(*c)).count()
-        };
+        let indent = indentation(line);
         if indent > self.indent
             && let Some((_, _, text)) = &mut self.open
         {
@@ -198,8 +194,16 @@ impl<'a> Parser<'a> {
     }
 }
 
+/// How many blanks a line begins with.
+pub(crate) fn indentation(line: &str) -> usize {
+    if line.as_bytes().first().is_some_and(|byte| (b'!'..0x80).contains(byte)) {
+        return 0;
+    }
+    line.chars().take_while(|c| is_space(*c)).count()
+}
+
 /// The line without its comment, and whether it had one.
-fn without_comment(line: &str) -> (&str, bool) {
+pub(crate) fn without_comment(line: &str) -> (&str, bool) {
     if line.trim_start_matches(is_space).starts_with(['#', ';']) {
         return ("", true);
     }
@@ -214,7 +218,7 @@ fn without_comment(line: &str) -> (&str, bool) {
 }
 
 /// `[name]`: up to the last `]` of the line.
-fn header(value: &str) -> Option<&str> {
+pub(crate) fn header(value: &str) -> Option<&str> {
     let rest = value.strip_prefix('[')?;
     // The name has at least one character, so `[]]` is called `]`.
     let end = rest.rfind(']').filter(|end| *end > 0)?;

@@ -18,6 +18,11 @@ enum Type {
     Int,
 }
 
+/// The names of all options of a jail.
+pub(crate) fn option_names() -> impl Iterator<Item = &'static str> + Clone {
+    OPTIONS.iter().map(|(name, ..)| *name)
+}
+
 /// A jail's options in the order in which they are read, with the defaults that are said when they are used.
 const OPTIONS: &[(&str, Type, Option<&str>)] = &[
     ("enabled", Type::Truth, Some("False")),

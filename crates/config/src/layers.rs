@@ -106,7 +106,7 @@ impl Layers {
     }
 
     /// Lets the values of one more file win over what is there.
-    fn add(&mut self, path: &Arc<Path>, parsed: &Parsed) {
+    pub(crate) fn add(&mut self, path: &Arc<Path>, parsed: &Parsed) {
         merge(&mut self.defaults, path, &parsed.defaults, None);
         for (name, section) in &parsed.sections {
             let (name, condition) = conditional(name);
@@ -356,7 +356,7 @@ impl<'a> Reader<'a> {
 }
 
 /// The files that `[INCLUDES]` names under `option`, relative to the file itself.
-fn included(own: &Layers, option: &str, path: &Path) -> Result<Vec<PathBuf>, Fatal> {
+pub(crate) fn included(own: &Layers, option: &str, path: &Path) -> Result<Vec<PathBuf>, Fatal> {
     let folder = path.parent().unwrap_or(Path::new(""));
     match own.value("INCLUDES", option, &[]) {
         Ok(names) => {

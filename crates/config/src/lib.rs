@@ -5,6 +5,7 @@
 //! beyond configuration files is whether a jail's log files are there.
 
 mod arguments;
+pub mod check;
 mod definition;
 mod dump;
 mod filter;

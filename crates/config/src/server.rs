@@ -26,6 +26,11 @@ pub struct ServerOptions {
     pub syslogsocket: Option<String>,
 }
 
+/// The names of all options of `fail2ban.conf`, from its `[Definition]`.
+pub(crate) fn option_names() -> impl Iterator<Item = &'static str> + Clone {
+    EARLY.iter().map(|(name, _)| *name).chain(SENT.iter().copied())
+}
+
 const EARLY: &[(&str, &str)] = &[
     ("socket", "/var/run/fail2ban/fail2ban.sock"),
     ("pidfile", "/var/run/fail2ban/fail2ban.pid"),

@@ -153,7 +153,7 @@ fn similar(name: &str) -> String {
 }
 
 /// How many letters must be added, removed or changed to make one word the other.
-fn distance(a: &str, b: &str) -> usize {
+pub(crate) fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.chars().enumerate() {

@@ -150,6 +150,11 @@ impl Filter {
         self.failregex.iter().map(Regex::pattern)
     }
 
+    /// Those failregexes that the linear-time engine does not carry: lookarounds and back-references.
+    pub fn slow_failregex(&self) -> impl Iterator<Item = &str> {
+        self.failregex.iter().filter(|regex| !regex.is_linear()).map(Regex::pattern)
+    }
+
     /// The ignoreregexes with their tags written out.
     pub fn ignoreregex(&self) -> impl ExactSizeIterator<Item = &str> {
         self.ignoreregex.iter().map(Regex::pattern)

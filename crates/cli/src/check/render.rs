@@ -1,0 +1,101 @@
+//! A problem as text with a caret, in the look of rustc.
+
+use std::path::Path;
+
+use annotate_snippets::{AnnotationKind, Element, Level, Renderer, Snippet};
+use portcullis_config::check::{Place, Problem, Severity};
+
+/// Of a longer line only the part around the caret is shown, so many bytes to each side.
+const SHOWN: usize = 200;
+
+/// One problem, without a line feed at the end.
+pub(super) fn problem(problem: &Problem, renderer: &Renderer) -> String {
+    let level = match problem.severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+        Severity::Note => Level::NOTE,
+    };
+    let texts: Vec<(Window, &str)> = problem
+        .place
+        .iter()
+        .map(|place| (place, problem.label.as_str()))
+        .map(|(place, label)| (Window::new(place), label))
+        .collect();
+    let remarks: Vec<(&str, Option<Window>)> = problem
+        .remarks
+        .iter()
+        .map(|remark| (remark.text.as_str(), remark.place.as_ref().map(Window::new)))
+        .collect();
+    let mut elements: Vec<Element<'_>> = Vec::new();
+    for (window, label) in &texts {
+        elements.push(window.snippet(AnnotationKind::Primary, label).into());
+    }
+    // Without a place, the label has to be told by itself.
+    if problem.place.is_none() && !problem.label.is_empty() {
+        elements.push(Level::NOTE.message(problem.label.as_str()).into());
+    }
+    for (text, window) in &remarks {
+        elements.push(Level::NOTE.message(*text).into());
+        elements.extend(window.iter().map(|window| window.snippet(AnnotationKind::Context, "").into()));
+    }
+    elements.extend(problem.hint.iter().map(|hint| Level::HELP.message(hint.as_str()).into()));
+    let group = level.primary_title(problem.title.as_str()).id(problem.code).elements(elements);
+    renderer.render(&[group])
+}
+
+/// The part of a line that is shown.
+struct Window {
+    path: String,
+    line: usize,
+    text: String,
+    from: usize,
+    to: usize,
+}
+
+impl Window {
+    fn new(place: &Place) -> Self {
+        let text = &*place.text;
+        let boundary = |mut at: usize| {
+            while !text.is_char_boundary(at) {
+                at -= 1;
+            }
+            at
+        };
+        let start = boundary(place.columns.start.saturating_sub(SHOWN).min(text.len()));
+        let end = boundary((place.columns.start + SHOWN).min(text.len()));
+        let from = place.columns.start.clamp(start, end) - start;
+        let to = place.columns.end.clamp(start + from, end) - start;
+        Window {
+            path: place.file.display().to_string(),
+            line: place.line as usize,
+            text: text[start..end].to_owned(),
+            from,
+            to,
+        }
+    }
+
+    fn snippet<'a>(
+        &'a self,
+        kind: AnnotationKind,
+        label: &'a str,
+    ) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
+        let mark = kind.span(self.from..self.to);
+        let mark = if label.is_empty() { mark } else { mark.label(label) };
+        Snippet::source(self.text.as_str()).line_start(self.line).path(self.path.as_str()).annotation(mark)
+    }
+}
+
+/// The last line.
+pub(super) fn sum(errors: usize, warnings: usize, jails: usize, directory: &Path) -> String {
+    let count = |count: usize, word: &str| match count {
+        1 => format!("1 {word}"),
+        count => format!("{count} {word}s"),
+    };
+    let found = match (errors, warnings) {
+        (0, 0) => "no problems".into(),
+        (0, warnings) => count(warnings, "warning"),
+        (errors, 0) => count(errors, "error"),
+        (errors, warnings) => format!("{}, {}", count(errors, "error"), count(warnings, "warning")),
+    };
+    format!("{}: {found}; {} enabled", directory.display(), count(jails, "jail"))
+}

@@ -1,0 +1,85 @@
+//! `portcullis check` as a user sees it: the configuration in `tests/check/` has one of each problem.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn check(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_portcullis"))
+        .arg("check")
+        .args(arguments)
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests"))
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// A directory without `jail.conf`, which has the built-in configuration under it, and a log.
+fn usual(jail: &str) -> (tempfile::TempDir, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("auth.log");
+    std::fs::write(&log, "").unwrap();
+    std::fs::create_dir(dir.path().join("filter.d")).unwrap();
+    std::fs::write(
+        dir.path().join("filter.d/sshd.conf"),
+        "[Definition]\nfailregex = ^Failed \\S+ from <HOST>$\n",
+    )
+    .unwrap();
+    let log = log.display();
+    let jail = format!("[dropbear]\nenabled = false\n[sshd]\nenabled = true\nlogpath = {log}\n{jail}");
+    std::fs::write(dir.path().join("jail.local"), jail).unwrap();
+    let path = dir.path().display().to_string();
+    (dir, path)
+}
+
+#[test]
+fn every_problem_is_shown_at_once_with_its_line_and_a_hint() {
+    let output = check(&["-c", "check"]);
+    assert_eq!(text(&output.stderr), "");
+    assert_eq!(output.status.code(), Some(1));
+    insta::assert_snapshot!("problems", text(&output.stdout));
+}
+
+#[test]
+fn syntax_errors_of_one_file_are_told_all_together() {
+    let output = check(&["-c", "check-syntax"]);
+    assert_eq!(output.status.code(), Some(1));
+    insta::assert_snapshot!("syntax", text(&output.stdout));
+}
+
+#[test]
+fn a_good_configuration_has_no_problems() {
+    let (_dir, path) = usual("bantime = 1d\nignoreip = 127.0.0.1/8 ::1 192.168.0.0/16\n");
+    let output = check(&["-c", &path]);
+    let shown = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{shown}");
+    assert!(shown.ends_with("no problems; 1 jail enabled\n"), "{shown}");
+    assert!(!shown.contains("warning"), "{shown}");
+}
+
+#[test]
+fn warnings_alone_are_no_failure() {
+    let (_dir, path) = usual("maxrety = 2\n");
+    let output = check(&["-c", &path]);
+    let shown = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{shown}");
+    assert!(shown.ends_with(": 1 warning; 1 jail enabled\n"), "{shown}");
+    assert!(shown.contains("did you mean `maxretry`?"), "{shown}");
+}
+
+#[test]
+fn programs_get_the_same_as_json() {
+    let (_dir, path) = usual("bantime = 10m # short\n");
+    let output = check(&["-c", &path, "--json"]);
+    let all: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(all["errors"], 1);
+    let problem = &all["problems"][0];
+    assert_eq!(problem["code"], "comment-in-value");
+    assert_eq!(problem["place"]["file"], format!("{path}/jail.local"));
+    assert_eq!((&problem["place"]["line"], &problem["place"]["column"]), (&6.into(), &15.into()));
+    assert_eq!(problem["place"]["text"], "# short");
+}
