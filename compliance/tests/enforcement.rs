@@ -137,16 +137,7 @@ fn what_others_flush_is_back_within_a_second() {
 fn without_the_right_to_change_the_firewall_bans_are_failed_and_status_is_not_0() {
     for banaction in ["nftables-multiport", "iptables-multiport"] {
         let Some((_hosts, mut peer)) = guarded(banaction) else { return };
-        // The same program, started without the capability.
-        let program = peer.path("bin/fail2ban-server");
-        let real = std::fs::read_link(&program).unwrap();
-        std::fs::remove_file(&program).unwrap();
-        let wrapper = format!(
-            "#!/bin/sh\nexec setpriv --bounding-set=-net_admin --inh-caps=-net_admin {} server \"$@\"\n",
-            real.display()
-        );
-        std::fs::write(&program, wrapper).unwrap();
-        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        under_our_own_name(&peer, "setpriv --bounding-set=-net_admin --inh-caps=-net_admin", "");
         peer.start();
         peer.client(&["set", "gate", "banip", "192.0.2.66"]);
         let bad = wait_status(&peer, "1 NOT ENFORCED");
@@ -226,22 +217,55 @@ fn a_broken_reload_changes_nothing() {
     peer.stop();
 }
 
-#[test]
-fn a_dry_run_tells_and_bans_nobody() {
-    let Some((hosts, mut peer)) = guarded("nftables-multiport") else { return };
+/// Starts the server as `portcullis server`, with these options more.
+fn under_our_own_name(peer: &Peer, wrapper: &str, options: &str) {
     let program = peer.path("bin/fail2ban-server");
     let real = std::fs::read_link(&program).unwrap();
     std::fs::remove_file(&program).unwrap();
-    std::fs::write(&program, format!("#!/bin/sh\nexec {} server --dry-run \"$@\"\n", real.display()))
-        .unwrap();
+    let script = format!("#!/bin/sh\nexec {wrapper} {} server {options} \"$@\"\n", real.display());
+    std::fs::write(&program, script).unwrap();
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
-    peer.start();
+}
+
+/// A line as syslog writes it, now.
+fn logged(message: &str) -> String {
     let now = std::process::Command::new("date").arg("+%b %e %T").env("LC_ALL", "C").output().unwrap().stdout;
-    let now = String::from_utf8(now).unwrap();
-    let line = format!(
-        "{} host dropbear[1]: Bad password attempt for 'root' from 192.0.2.66:5000\n",
-        now.trim_end()
+    format!("{} host {message}\n", String::from_utf8(now).unwrap().trim_end())
+}
+
+#[test]
+fn with_nothing_configured_sshd_and_dropbear_are_guarded() {
+    let Some((hosts, mut peer)) = guarded("unused") else { return };
+    under_our_own_name(&peer, "", "");
+    std::fs::remove_dir_all(peer.path("conf")).unwrap();
+    // Where the logs are on this machine is all that is told; with `/var/log/auth.log` not even that.
+    peer.write("conf/jail.local", "[sshd]\nlogpath = @DIR@/auth.log\n[dropbear]\nlogpath = @DIR@/auth.log\n");
+    peer.write("conf/fail2ban.local", "[Definition]\nlogtarget = @DIR@/fail2ban.log\ndbfile = @DIR@/db\n");
+    peer.start();
+    peer.append(
+        "auth.log",
+        &logged("dropbear[1]: Bad password attempt for 'root' from 192.0.2.66:5000").repeat(5),
     );
+    // As OpenSSH 9.8 and later call themselves.
+    let sshd = "sshd-session[2]: Failed password for root from 2001:db8::66 port 5000 ssh2";
+    peer.append("auth.log", &logged(sshd).repeat(5));
+    let well = wait_for(Duration::from_secs(10), || {
+        Some(status(&peer)).filter(|out| out.stdout.matches("1 enforced").count() == 2)
+    });
+    let well = well.unwrap_or_else(|| panic!("{}\n{}", status(&peer), peer.log()));
+    assert_eq!(well.status, 0, "{well}");
+    let rules = hosts.server.sh("nft list ruleset");
+    assert!(rules.contains("192.0.2.66") && rules.contains("2001:db8::66"), "{rules}");
+    peer.stop();
+    assert_eq!(hosts.server.sh("nft list ruleset").trim(), "");
+}
+
+#[test]
+fn a_dry_run_tells_and_bans_nobody() {
+    let Some((hosts, mut peer)) = guarded("nftables-multiport") else { return };
+    under_our_own_name(&peer, "", "--dry-run");
+    peer.start();
+    let line = logged("dropbear[1]: Bad password attempt for 'root' from 192.0.2.66:5000");
     peer.append("auth.log", &line.repeat(6));
     peer.wait_log("Would ban 192.0.2.66");
     assert!(!peer.log().contains("] Ban "), "{}", peer.log());
