@@ -1,23 +1,16 @@
-//! How long a line takes, in numbers: for people and for `make bench`. Run with
-//! `cargo test --release -p portcullis-compliance --test speed -- --ignored --nocapture`.
+//! Lines per second of CPU time: our `fail2ban-regex` and the genuine one, on the same synthetic auth.log, with Fail2ban's
+//! own sshd filter. The summaries must agree.
 
+// A measurement speaks by panicking, as tests do.
 #![allow(clippy::panic, clippy::unwrap_used)]
-#![allow(dead_code, reason = "the corpus is shared with other tests")]
 
-mod corpus;
+use std::path::Path;
+use std::process::Command;
 
-use std::time::Instant;
+use portcullis_compliance::{genuine_root, workspace};
 
-use corpus::stock::{Nobody, Stock};
-use portcullis_jail::Timestamp;
-use portcullis_jail::filter::Moment;
-use serde_json::Map;
-
-/// 2026-11-22 12:00:00 UTC.
-const NOW: Timestamp = Timestamp(1_795_348_800.0);
-
-/// An auth.log of so many lines, a third of them attacks. The third column says whether the line is one.
-fn auth_log(lines: usize) -> Vec<(String, bool)> {
+/// An auth.log of so many lines, a third of them attacks.
+fn auth_log(lines: usize) -> String {
     (0..lines)
         .map(|i| {
             let second = i / 20 % 3600;
@@ -45,46 +38,52 @@ fn auth_log(lines: usize) -> Vec<(String, bool)> {
                 (false, 7) => format!("CRON[{pid}]: pam_unix(cron:session): session closed for user root"),
                 (false, _) => "su[5122]: (to postgres) root on none".to_owned(),
             };
-            (format!("{date} srv {text}"), attack)
+            format!("{date} srv {text}\n")
         })
         .collect()
 }
 
-#[test]
-#[ignore = "a measurement, not a test"]
-fn nanoseconds_per_line() {
-    let Some(stock) = Stock::new() else { return };
-    let lines = auth_log(99_000);
-    for (what, wanted) in [("all", None), ("attacks", Some(true)), ("others", Some(false))] {
-        let mut filter = stock.filter("sshd", &Map::new());
-        filter.set_findtime(86_400.0);
-        let chosen: Vec<&str> = lines
-            .iter()
-            .filter(|(_, attack)| wanted.is_none_or(|w| w == *attack))
-            .map(|(line, _)| line.as_str())
-            .collect();
-        let at = Moment { now: NOW, in_operation: false };
-        // The first thousand lines build what is built once.
-        let (mut matched, mut failures) = (0, 0);
-        let start = Instant::now();
-        for line in &chosen[..1000] {
-            filter.judge(line, at, &mut Nobody);
-        }
-        let first = start.elapsed();
-        let start = Instant::now();
-        for line in &chosen {
-            let verdict = filter.judge(line, at, &mut Nobody);
-            matched += usize::from(!verdict.hits.is_empty());
-            failures += verdict.failures.len();
-        }
-        let each = start.elapsed().as_nanos() / chosen.len() as u128;
+/// Seconds of CPU time that our ended children have used (`cutime` and `cstime` of proc(5); hundredths of a second).
+fn children() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    let ticks = |field: usize| fields[field].parse::<f64>().unwrap();
+    (ticks(13) + ticks(14)) / 100.0
+}
+
+/// Runs a tester on the log; its CPU time, and the line that sums up.
+fn run(program: &mut Command, log: &Path, filter: &Path) -> (f64, String) {
+    let before = children();
+    let output = program.arg(log).arg(filter).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let sum =
+        text.lines().find(|line| line.starts_with("Lines: ")).unwrap_or_else(|| panic!("no sum in\n{text}"));
+    (children() - before, sum.to_owned())
+}
+
+fn main() {
+    let root = genuine_root().unwrap_or_else(|reason| panic!("no genuine Fail2ban: {reason}"));
+    let ours = workspace().join("target/release/portcullis");
+    let genuine = workspace().join("target/genuine/bin/fail2ban-regex");
+    let filter = root.join("etc/fail2ban/filter.d/sshd.conf");
+    let log = std::env::temp_dir().join(format!("portcullis-lines-{}.log", std::process::id()));
+    let lines = 100_000;
+    std::fs::write(&log, auth_log(lines)).unwrap();
+    println!("fail2ban-regex on {lines} lines of auth.log, a third of them attacks");
+    let mut ratios = Vec::new();
+    for _ in 0..3 {
+        let (theirs, sum) = run(&mut Command::new(&genuine), &log, &filter);
+        let (own, own_sum) = run(Command::new(&ours).arg("regex"), &log, &filter);
+        assert_eq!(own_sum, sum, "the summaries differ");
         println!(
-            "{what}: {each} ns a line, {} lines, {matched} matched, {failures} failures (first thousand: {first:?})",
-            chosen.len()
+            "  genuine {theirs:6.2} s, {:9.0} lines/s;  ours {own:6.2} s, {:9.0} lines/s;  {:.0} times",
+            lines as f64 / theirs,
+            lines as f64 / own,
+            theirs / own
         );
+        ratios.push(theirs / own);
     }
-    let path = std::env::temp_dir().join("portcullis-speed-auth.log");
-    let text: String = lines.iter().map(|(line, _)| format!("{line}\n")).collect();
-    std::fs::write(&path, text).unwrap();
-    println!("the log is in {}", path.display());
+    std::fs::remove_file(&log).unwrap();
+    ratios.sort_by(f64::total_cmp);
+    println!("  median {:.0} times; wanted 60, 120 as the stretch", ratios[1]);
 }
