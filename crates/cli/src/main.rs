@@ -2,6 +2,7 @@
 
 mod check;
 mod client;
+mod config;
 mod portcullis;
 mod regex;
 mod status;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     match portcullis::Arguments::parse().command {
         Command::Status(status) => client::report(&status),
         Command::Check(check) => check::run(&check),
+        Command::Config(portcullis::Config::Show(show)) => config::show(&show),
         Command::Server(words) => client::run(Name::OurServer, words.words),
         Command::Regex(words) => regex::run("portcullis regex", words.words),
         Command::Client(words) => client::run(Name::OurClient, words.words),

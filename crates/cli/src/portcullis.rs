@@ -16,6 +16,7 @@ use clap::{Parser, Subcommand};
                   portcullis status                   is all well? (exit code 0 only then)\n  \
                   portcullis status sshd --json       one jail, for a program\n  \
                   portcullis check                    what is wrong with the configuration?\n  \
+                  portcullis config show sshd bantime where does this value come from?\n  \
                   portcullis server -f start          a server in the foreground, with /etc/fail2ban\n  \
                   portcullis server -f --dry-run start\n                                      \
                   detect and tell, but ban nobody\n  \
@@ -38,6 +39,9 @@ pub(crate) enum Command {
     #[command(after_help = "Looks at what the enabled jails are made of; nothing is started or changed.\n\
                       Exit code: 0 no errors (there may be warnings), 1 errors, 2 wrong arguments.")]
     Check(Check),
+    /// Show where the values of the configuration come from
+    #[command(subcommand)]
+    Config(Config),
     /// Be the server: the options of fail2ban-server, and --dry-run
     #[command(disable_help_flag = true)]
     Server(Words),
@@ -74,6 +78,26 @@ pub(crate) struct Check {
     /// The problems as JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// What `config` does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Config {
+    /// Show a jail's options: the value in force, the line that each part of it came from, and what these lines replace
+    #[command(after_help = "Exit code: 0 shown, 1 no such jail or option, 2 wrong arguments.")]
+    Show(Show),
+}
+
+/// What `config show` is about.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Show {
+    /// The jail, enabled or not; or DEFAULT
+    pub(crate) jail: String,
+    /// This option only
+    pub(crate) option: Option<String>,
+    /// The directory of the configuration
+    #[arg(short, long, value_name = "DIR", default_value = "/etc/fail2ban")]
+    pub(crate) conf: PathBuf,
 }
 
 /// The words for one of Fail2ban's programs, which reads them by Fail2ban's rules.

@@ -1,4 +1,4 @@
-//! `portcullis check` as a user sees it: the configuration in `tests/check/` has one of each problem.
+//! `portcullis check` and `portcullis config show` as a user sees them: the configuration in `tests/check/` has one of each problem.
 
 #![allow(clippy::unwrap_used)]
 
@@ -6,8 +6,11 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 fn check(arguments: &[&str]) -> Output {
+    portcullis(&[&["check"], arguments].concat())
+}
+
+fn portcullis(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_portcullis"))
-        .arg("check")
         .args(arguments)
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests"))
         .output()
@@ -82,4 +85,69 @@ fn programs_get_the_same_as_json() {
     assert_eq!(problem["place"]["file"], format!("{path}/jail.local"));
     assert_eq!((&problem["place"]["line"], &problem["place"]["column"]), (&6.into(), &15.into()));
     assert_eq!(problem["place"]["text"], "# short");
+}
+
+#[test]
+fn each_value_is_shown_with_the_lines_that_it_came_from_and_those_that_it_replaces() {
+    let output = portcullis(&["config", "show", "sshd", "-c", "check"]);
+    assert_eq!(text(&output.stderr), "");
+    assert_eq!(output.status.code(), Some(0));
+    insta::assert_snapshot!("show_sshd", text(&output.stdout));
+}
+
+#[test]
+fn lines_of_a_filter_are_shown_where_they_are_written() {
+    let output = portcullis(&["config", "show", "web", "failregex", "-c", "check"]);
+    insta::assert_snapshot!("show_web_failregex", text(&output.stdout));
+}
+
+#[test]
+fn what_is_known_of_earlier_files_is_told_with_their_lines() {
+    let (_dir, path) = usual("");
+    std::fs::create_dir(Path::new(&path).join("jail.d")).unwrap();
+    let late = "[sshd]\nlogpath = %(known/logpath)s\n          /var/log/two.log\n";
+    std::fs::write(Path::new(&path).join("jail.d/late.local"), late).unwrap();
+    let output = portcullis(&["config", "show", "sshd", "LogPath", "-c", &path]);
+    let shown = text(&output.stdout).replace(&path, "DIR");
+    let blanks = |text: &str| " ".repeat(text.len());
+    let expected = [
+        "logpath = DIR/auth.log".to_owned(),
+        format!("{}/var/log/two.log", blanks("logpath = ")),
+        "  jail.d/late.local:2  [sshd] logpath = %(known/logpath)s".to_owned(),
+        format!("{}/var/log/two.log", blanks("  jail.d/late.local:2  [sshd] logpath = ")),
+        "    replaces jail.local:5  [sshd] logpath = DIR/auth.log".to_owned(),
+    ];
+    assert!(shown.starts_with(&expected.join("\n")), "{shown}");
+    assert!(shown.contains("\n    jail.local:5  [sshd] logpath = DIR/auth.log\n"), "{shown}");
+}
+
+#[test]
+fn who_asks_for_what_is_not_there_learns_what_is() {
+    for (words, expected) in [
+        (vec!["ssh"], "there is no jail 'ssh'; did you mean 'sshd'?"),
+        (vec!["sshd", "bantme"], "jail 'sshd' has no option 'bantme'; did you mean 'bantime'?"),
+    ] {
+        let output = portcullis(&[&["config", "show", "-c", "check"], words.as_slice()].concat());
+        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(text(&output.stderr), format!("portcullis: {expected}\n"));
+    }
+    assert_eq!(portcullis(&["config", "show"]).status.code(), Some(2));
+}
+
+#[test]
+fn a_jail_may_add_to_the_regexes_of_its_filter() {
+    let (_dir, path) = usual("failregex = %(known/failregex)s\n            ^Broken by <HOST>$\n");
+    let output = check(&["-c", &path]);
+    assert!(text(&output.stdout).ends_with("no problems; 1 jail enabled\n"), "{}", text(&output.stdout));
+    let output = portcullis(&["config", "show", "sshd", "failregex", "-c", &path]);
+    assert_eq!(
+        text(&output.stdout).lines().map(str::trim).collect::<Vec<_>>(),
+        [
+            "failregex = ^Failed \\S+ from <HOST>$",
+            "^Broken by <HOST>$",
+            "jail.local:6  [sshd] failregex = %(known/failregex)s",
+            "^Broken by <HOST>$",
+            "%(known/failregex)s is what the filter says",
+        ]
+    );
 }

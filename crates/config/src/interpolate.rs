@@ -258,7 +258,7 @@ impl<'a> Reading<'a> {
 }
 
 /// The name in `%(name)s` at the beginning of `text`, and what follows.
-fn reference(text: &str) -> Option<(&str, &str)> {
+pub(crate) fn reference(text: &str) -> Option<(&str, &str)> {
     let inner = text.strip_prefix("%(")?;
     let end = inner.find(')').filter(|end| *end > 0)?;
     Some((&inner[..end], inner[end + 1..].strip_prefix('s')?))

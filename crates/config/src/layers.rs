@@ -20,7 +20,7 @@ use crate::source::{Source, Unreadable};
 /// More files than this for one name mean includes that multiply.
 const MOST_FILES: usize = 20_000;
 /// A longer chain of includes is an error: where Fail2ban runs into Python's recursion limit.
-const DEEPEST_INCLUDE: usize = 489;
+pub(crate) const DEEPEST_INCLUDE: usize = 489;
 
 /// Where a value stands.
 #[derive(Clone, Debug, PartialEq, Eq)]

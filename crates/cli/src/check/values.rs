@@ -10,6 +10,8 @@ use super::Jail;
 
 /// So many bans of one offender are looked at.
 const BANS: u32 = 64;
+/// So many odd words of one `ignoreip` are told.
+const MOST_ADDRESSES: usize = 20;
 /// Seconds of a hundred years: nobody means to ban for longer, but for ever.
 const CENTURY: f64 = 100.0 * 365.25 * 86400.0;
 
@@ -23,9 +25,8 @@ pub(super) fn look(jail: &Jail, messages: &[Message], problems: &mut Vec<Problem
         }
     }
     for words in jail.set("addignoreip") {
-        for word in words.iter().filter_map(Value::as_str) {
-            problems.extend(ignored(jail, word));
-        }
+        let odd = words.iter().filter_map(Value::as_str).filter_map(|word| ignored(jail, word));
+        problems.extend(odd.take(MOST_ADDRESSES));
     }
     problems.extend(ladder(jail));
 }

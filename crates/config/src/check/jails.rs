@@ -43,27 +43,7 @@ pub(super) fn check(source: &Source) -> Checked {
     options::look(Family::Jail, &jail_files, &mut problems);
     problems.extend(settings(source));
 
-    let mut reader = Reader::new(source);
-    reader.left_out = Some(Vec::new());
-    let layers = reader.layers("jail", &source.path().join("jail"));
-    let mut layers = match layers {
-        Ok(Some(layers)) => (*layers).clone(),
-        Ok(None) => {
-            if jail_files.is_empty() {
-                let title = format!("there is no `jail.conf` in `{}`", source.path().display());
-                problems.push(Problem::new(Severity::Error, "unreadable", title));
-            }
-            Layers::default()
-        }
-        Err(fatal) => {
-            if tree.problems.iter().all(|problem| problem.severity < Severity::Error) {
-                problems.push(Problem::new(Severity::Error, "syntax", fatal.0));
-            }
-            Layers::default()
-        }
-    };
-    layers.define_default("fail2ban_version", "1.0.2");
-    layers.define_default("fail2ban_confpath", &source.path().display().to_string());
+    let layers = layers(source, &mut problems, &tree, jail_files.is_empty());
     let mut checked = Checked {
         problems,
         configuration: None,
@@ -93,6 +73,50 @@ pub(super) fn check(source: &Source) -> Checked {
     tree.problems.append(&mut checked.problems);
     checked.problems = tree.problems;
     checked
+}
+
+/// The jails' files put together, those of wrong syntax left out.
+fn layers(source: &Source, problems: &mut Vec<Problem>, tree: &Tree, none: bool) -> Layers {
+    let mut reader = Reader::new(source);
+    reader.left_out = Some(Vec::new());
+    let mut layers = match reader.layers("jail", &source.path().join("jail")) {
+        Ok(Some(layers)) => (*layers).clone(),
+        Ok(None) => {
+            if none {
+                let title = format!("there is no `jail.conf` in `{}`", source.path().display());
+                problems.push(Problem::new(Severity::Error, "unreadable", title));
+            }
+            Layers::default()
+        }
+        Err(fatal) => {
+            // Told of each line already, unless it is none of a line.
+            if tree.problems.iter().all(|problem| problem.severity < Severity::Error) {
+                problems.push(Problem::new(Severity::Error, "syntax", fatal.0));
+            }
+            Layers::default()
+        }
+    };
+    layers.define_default("fail2ban_version", "1.0.2");
+    layers.define_default("fail2ban_confpath", &source.path().display().to_string());
+    layers
+}
+
+/// The files of all jails, and those of one jail's filter and actions. And whether that jail is enabled.
+pub(super) fn open(source: &Source, jail: &str) -> (Checked, bool) {
+    let mut tree = Tree::new(source);
+    let jail_files = tree.family(&source.path().join("jail"));
+    let mut problems = Vec::new();
+    let layers = layers(source, &mut problems, &tree, jail_files.is_empty());
+    let mut checked = Checked {
+        problems,
+        configuration: None,
+        layers: Rc::new(layers),
+        jail_files,
+        parts: IndexMap::new(),
+    };
+    checked.parts_of(jail, source, &mut tree, &mut Vec::new());
+    let enabled = checked.value(jail, "enabled").is_some_and(|text| python::truth(&text));
+    (checked, enabled)
 }
 
 /// What `portcullis.conf` has to say; its reader tells places as text.

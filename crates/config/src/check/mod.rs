@@ -3,6 +3,7 @@
 //! Here is what the text of the files tells. Whether a regular expression is any good, or a program is installed, must be
 //! asked elsewhere; [`Checked`] knows where the text of an option came from, so that this can be shown, too.
 
+mod explain;
 mod jails;
 mod lines;
 mod options;
@@ -10,6 +11,7 @@ mod places;
 mod problem;
 mod tree;
 
+pub use explain::{Explained, Step, Unexplained, explain};
 pub use jails::Checked;
 pub use problem::{Place, Problem, Remark, Severity};
 

@@ -26,6 +26,9 @@ pub(crate) enum Family {
 const FREE: &[&str] =
     &["failregex", "ignoreregex", "prefregex", "datepattern", "ignorecommand", "journalmatch"];
 
+/// Nobody reads more than this; a file that has them is no configuration.
+const MOST_PROBLEMS: usize = 1000;
+
 /// Looks through the files of one family.
 pub(crate) fn look(family: Family, leaves: &[Leaf], problems: &mut Vec<Problem>) {
     let used = references(leaves);
@@ -45,6 +48,9 @@ pub(crate) fn look(family: Family, leaves: &[Leaf], problems: &mut Vec<Problem>)
                 continue;
             }
             for entry in &block.entries {
+                if problems.len() + found.len() >= MOST_PROBLEMS {
+                    break;
+                }
                 unknown(family, leaf, block, entry, &used, &mut found);
                 swallowed(family, &leaf.sheet, entry, &mut found);
                 comment(family, &leaf.sheet, entry, &mut found);

@@ -10,11 +10,14 @@ use indexmap::IndexMap;
 use super::lines::{Mistake, Piece, Sheet};
 use super::{Place, Problem, Remark, Severity};
 use crate::ini;
-use crate::layers::{Layers, included};
+use crate::layers::{DEEPEST_INCLUDE, Layers, included};
 use crate::source::{Source, Unreadable};
 
 /// More files than this are not looked at.
 const MOST_FILES: usize = 5_000;
+
+/// Of a longer chain of includes, so many links are shown.
+const LONGEST_CHAIN: usize = 10;
 
 /// A file, and the lines of `[INCLUDES]` that led to it, outermost first.
 #[derive(Clone, Debug)]
@@ -54,7 +57,7 @@ impl<'a> Tree<'a> {
     }
 
     fn add(&mut self, path: &Path, chain: &[Place], found: &mut IndexMap<PathBuf, Option<Leaf>>) {
-        if found.contains_key(path) || found.len() >= MOST_FILES {
+        if found.contains_key(path) || found.len() >= MOST_FILES || chain.len() >= DEEPEST_INCLUDE {
             return;
         }
         // Known from now on, so that a circle ends.
@@ -155,7 +158,12 @@ struct Include {
 
 /// How a file was reached, innermost first.
 pub(crate) fn chain_remarks(chain: &[Place]) -> Vec<Remark> {
-    chain.iter().rev().map(|place| Remark::at("included from here", place.clone())).collect()
+    chain
+        .iter()
+        .rev()
+        .take(LONGEST_CHAIN)
+        .map(|place| Remark::at("included from here", place.clone()))
+        .collect()
 }
 
 fn syntax(sheet: &Sheet, mistake: &Mistake) -> Problem {
