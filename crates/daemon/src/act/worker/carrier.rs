@@ -318,6 +318,10 @@ impl Carrier {
 
 impl InShell {
     fn ban(&mut self, ticket: &Arc<Ticket>, again: bool, facts: &dyn Facts, log: &Log) -> Enforcement {
+        // Before a command is run once more: it may have taken its time, or somebody has helped.
+        if again && self.is_there(ticket) {
+            return Enforcement::Enforced;
+        }
         let mut hands = Hands { shell: &mut self.shell, log };
         let outcome = if again {
             self.runner.reban(ticket, &mut hands, facts)
@@ -331,7 +335,7 @@ impl InShell {
                 match readback.missing(std::slice::from_ref(&ticket.id), &self.shelter) {
                     Ok(missing) => match missing.into_iter().next() {
                         None => Enforcement::Enforced,
-                        Some((_, why)) => Enforcement::Failed(format!("the command succeeded, but {why}")),
+                        Some((_, why)) => Enforcement::Absent(format!("the command succeeded, but {why}")),
                     },
                     Err(why) => Enforcement::Failed(why),
                 }
@@ -339,10 +343,16 @@ impl InShell {
         }
     }
 
+    /// Whether the kernel is known to have the ban.
+    fn is_there(&self, ticket: &Ticket) -> bool {
+        let Some(readback) = &self.readback else { return false };
+        let missing = readback.missing(std::slice::from_ref(&ticket.id), &self.shelter);
+        missing.is_ok_and(|missing| missing.is_empty())
+    }
+
     fn holds(&mut self, ticket: &Arc<Ticket>, facts: &dyn Facts, log: &Log) -> bool {
-        if let Some(readback) = &self.readback {
-            let missing = readback.missing(std::slice::from_ref(&ticket.id), &self.shelter);
-            return missing.is_ok_and(|missing| missing.is_empty());
+        if self.readback.is_some() {
+            return self.is_there(ticket);
         }
         // The runner's own check, which repairs what is broken and bans anew.
         log.say(Level::DEBUG, "actions", format!("check of {}", ticket.id));

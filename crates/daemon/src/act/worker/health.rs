@@ -11,6 +11,18 @@ pub(crate) enum Enforcement {
     Unverified,
     /// Not in force, and why.
     Failed(String),
+    /// The command succeeded, and the kernel has nothing of it. Whatever the command is, to run it again at once is no use.
+    Absent(String),
+}
+
+impl Enforcement {
+    /// Why it is not in force, if it is not.
+    pub(crate) fn failure(&self) -> Option<&str> {
+        match self {
+            Enforcement::Failed(reason) | Enforcement::Absent(reason) => Some(reason),
+            Enforcement::Pending | Enforcement::Enforced | Enforcement::Unverified => None,
+        }
+    }
 }
 
 /// How many bans are in which state.
@@ -36,7 +48,7 @@ impl Tally {
             Enforcement::Pending => &mut self.pending,
             Enforcement::Enforced => &mut self.enforced,
             Enforcement::Unverified => &mut self.unverified,
-            Enforcement::Failed(_) => &mut self.failed,
+            Enforcement::Failed(_) | Enforcement::Absent(_) => &mut self.failed,
         }
     }
 }

@@ -30,6 +30,8 @@ pub(crate) use shelter::Shelter;
 
 /// After the first failure a ban is tried again after this time, then after twice that, and so on.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
+/// The same where the command succeeded and the kernel has nothing of it.
+const ABSENT_RETRY: Duration = Duration::from_secs(30);
 /// The longest pause between two tries.
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
 /// So many bans are tried again in one go; a shell action must not spend its time on the past.
@@ -285,8 +287,9 @@ impl Working {
             let Some(held) = self.bans.get_mut(&ticket.id) else { continue };
             let state = states.remove(&ticket.id).unwrap_or(Enforcement::Unverified);
             match &state {
-                Enforcement::Failed(reason) => {
-                    let pause = FIRST_RETRY.saturating_mul(1 << held.tries.min(6)).min(LONGEST_RETRY);
+                Enforcement::Failed(reason) | Enforcement::Absent(reason) => {
+                    let first = if let Enforcement::Absent(_) = state { ABSENT_RETRY } else { FIRST_RETRY };
+                    let pause = first.saturating_mul(1 << held.tries.min(6)).min(LONGEST_RETRY);
                     held.tries += 1;
                     held.again = Instant::now() + pause;
                     if held.tries == 1 {
@@ -314,7 +317,7 @@ impl Working {
             }
             self.tally.remove(&held.state);
             self.tally.add(&state);
-            if matches!(state, Enforcement::Failed(_)) {
+            if state.failure().is_some() {
                 self.failed.insert(ticket.id.clone());
             } else {
                 self.failed.swap_remove(&ticket.id);
@@ -357,10 +360,10 @@ impl Working {
 
     /// Others may have changed the firewall: all bans that should be in force are looked for.
     fn verify(&mut self) {
-        let standing = self.bans.values().filter(|held| !matches!(held.state, Enforcement::Failed(_)));
+        let standing = self.bans.values().filter(|held| held.state.failure().is_none());
         let tickets: Vec<Arc<Ticket>> = standing.map(|held| Arc::clone(&held.ticket)).collect();
         let Some((said, states)) = self.carrier.verify(&tickets, &*self.facts, &self.log) else { return };
-        let failed = states.values().filter(|state| matches!(state, Enforcement::Failed(_))).count();
+        let failed = states.values().filter(|state| state.failure().is_some()).count();
         let outcome =
             if failed == 0 { "all are back".to_owned() } else { format!("{failed} could not be put back") };
         let text = format!("[{}] action '{}': {said}; {outcome}", self.jail, self.carrier.name());
@@ -387,9 +390,6 @@ impl Working {
         health.bans = self.tally;
         health.bans.pending += self.restored.len();
         let first = self.failed.first().and_then(|id| self.bans.get(id)).map(|held| &held.state);
-        health.reason = match first {
-            Some(Enforcement::Failed(reason)) => Some(reason.clone()),
-            _ => None,
-        };
+        health.reason = first.and_then(Enforcement::failure).map(str::to_owned);
     }
 }
