@@ -59,25 +59,30 @@ impl Id {
         Id { text: text.into(), kind: Kind::Text }
     }
 
-    /// Reads an identity as a command gives it (`addignoreip`, `banip`): as [`Id::new`], but an address with a
-    /// nonsensical length is an error.
+    /// Reads an identity as a command gives it (`addignoreip`, `banip`): as [`Id::new`], but a nonsensical length is an
+    /// error, and of a network whose address is none the text before the slash remains.
     ///
     /// # Errors
     /// A `ValueError` with Python's words: `invalid mask '255.0.255.0', no plen representation`,
     /// `invalid literal for int() with base 10: ''`.
     pub fn parse(text: &str) -> Result<Self, Exception> {
-        match text.split_once('/') {
-            Some((address, length)) if address.parse::<IpAddr>().is_ok() => Self::network(address, length)
-                .ok_or_else(|| {
-                    let message = if length.contains(['.', ':']) {
-                        format!("invalid mask {}, no plen representation", repr_str(length))
-                    } else {
-                        format!("invalid literal for int() with base 10: {}", repr_str(length))
-                    };
-                    Exception::builtin("ValueError", message)
-                }),
-            _ => Ok(Self::new(text)),
+        let Some((address, length)) = text.split_once('/') else { return Ok(Self::new(text)) };
+        let nonsense = |message: String| Exception::builtin("ValueError", message);
+        // Differs: a mask that is no address means length 0 to Fail2ban, and so everybody: `10.1.0.0/16,10.2.0.0/16`.
+        if length.contains(['.', ':']) {
+            let message = format!("invalid mask {}, no plen representation", repr_str(length));
+            let mask = length.parse::<IpAddr>().ok().and_then(|mask| ipnet::ip_mask_to_prefix(mask).ok());
+            mask.ok_or_else(|| nonsense(message))?;
+        } else if python_int(length).is_none() {
+            return Err(nonsense(format!("invalid literal for int() with base 10: {}", repr_str(length))));
         }
+        Ok(Self::network(address, length).unwrap_or_else(|| Self::raw(address)))
+    }
+
+    /// An identity to look for, as `unbanip` takes it: first of all a text, as it was written (another spelling of an address is
+    /// another text, as in Fail2ban); only when nobody is banned by it, a network means all that is inside.
+    pub fn wanted(text: &str) -> Self {
+        Id { text: text.into(), kind: Self::new(text).kind }
     }
 
     fn network(address: &str, length: &str) -> Option<Self> {

@@ -5,12 +5,14 @@
 //! expressions (`1h 30m`, `2*3600`). Nothing here does I/O.
 
 pub mod expr;
+mod json;
 mod number;
 pub mod options;
 mod printable;
 mod repr;
 mod seconds;
 
+pub use json::json;
 pub use number::{Number, float, int};
 pub use repr::repr_str;
 pub use seconds::seconds;

@@ -2,6 +2,7 @@
 //!
 //! Nothing here does I/O: bytes and values go in, bytes, requests and text come out.
 
+mod encodings;
 pub mod frame;
 pub mod pickle;
 pub mod request;

@@ -249,7 +249,7 @@ pub enum JailSet {
     /// `ignorecommand COMMAND`
     IgnoreCommand(String),
     /// `ignorecache key="…",max-count=…,max-time=…`; empty means none
-    IgnoreCache(Option<IgnoreCache>),
+    IgnoreCache(Late<Option<IgnoreCache>>),
     /// `prefregex REGEX`; empty means none
     PrefRegex(Late<String>),
     /// `addfailregex REGEX`

@@ -173,7 +173,7 @@ impl Server {
                 let stats = jails.iter().filter_map(|jail| Some((jail, jail.ask(Order::Stats).ok()?)));
                 Ok(Value::Dict(stats.map(|(jail, stats)| (Value::from(&*jail.name), stats)).collect()))
             }
-            Request::Banned(ips) => Ok(self.banned(&ips)),
+            Request::Banned(ips) => self.banned(&ips),
             Request::Unban(ips) => Ok(Value::Int(self.unban(&ips))),
             Request::UnbanAll => Ok(Value::Int(self.unban_all())),
             Request::Add { jail, backend } => self.add(&jail, &backend),
@@ -251,21 +251,25 @@ impl Server {
         ])
     }
 
-    fn banned(&self, ips: &[String]) -> Value {
+    fn banned(&self, ips: &[String]) -> Result<Value, Exception> {
         let jails = self.all_jails();
-        let ask = |jail: &Jailer, ips: &[String]| {
-            jail.ask(Order::Banned(ips.to_vec())).unwrap_or(Value::List(Vec::new()))
-        };
+        let ask = |jail: &Jailer, ips: &[String]| jail.ask(Order::Banned(ips.to_vec()));
         if ips.is_empty() {
-            let each = jails.iter().map(|jail| Value::Dict(vec![(Value::from(&*jail.name), ask(jail, &[]))]));
-            return Value::List(each.collect());
+            // A jail that ends in this moment holds nobody.
+            let each = jails.iter().map(|jail| {
+                let held = ask(jail, &[]).unwrap_or(Value::List(Vec::new()));
+                Value::Dict(vec![(Value::from(&*jail.name), held)])
+            });
+            return Ok(Value::List(each.collect()));
         }
         let mut held: Vec<Vec<Value>> = vec![Vec::new(); ips.len()];
         for jail in &jails {
             // One address gets a bare number, several a list of them.
             let answers = match ask(jail, ips) {
-                Value::List(answers) => answers,
-                one => vec![one],
+                Ok(Value::List(answers)) => answers,
+                Ok(one) => vec![one],
+                Err(gone) if gone.class.ends_with("UnknownJailException") => continue,
+                Err(exception) => return Err(exception),
             };
             for (held, answer) in held.iter_mut().zip(answers) {
                 if answer.is_true() {
@@ -273,7 +277,7 @@ impl Server {
                 }
             }
         }
-        Value::List(held.into_iter().map(Value::List).collect())
+        Ok(Value::List(held.into_iter().map(Value::List).collect()))
     }
 
     fn unban(&self, ips: &[String]) -> i64 {
@@ -332,6 +336,7 @@ impl Server {
             Setting::LogTarget => self.log.target().into(),
             Setting::SyslogSocket => self.log.syslogsocket().into(),
             Setting::DbFile => store.file().map_or(Value::None, Value::from),
+            Setting::DbPurgeAge | Setting::DbMaxMatches if store.file().is_none() => Value::None,
             Setting::DbPurgeAge => store.purge_age(),
             Setting::DbMaxMatches => store.max_matches(),
             Setting::Thread => {
@@ -369,6 +374,9 @@ impl Server {
                     return Err(Exception::builtin("RuntimeError", text));
                 }
                 store.open(file.as_deref());
+                // Another file begins with what Fail2ban has by itself.
+                store.set_purge_age(portcullis_value::Number::Int(86400));
+                store.set_max_matches(10);
                 Ok(store.file().map_or(Value::None, Value::from))
             }
             NewSetting::DbPurgeAge(age) => {

@@ -138,11 +138,14 @@ impl Server {
             Request::JailSet { jail, what } => match plan.jails.get_mut(&jail) {
                 Some(Planned { definition: Ok(definition), .. }) => definition.set(what, &self.log),
                 Some(_) => Ok(()),
-                None => Err(unknown_jail(&jail)),
+                // A stream may also set what runs already.
+                None => self.execute(Request::JailSet { jail, what }).map(drop),
             },
             Request::Start(jail) => {
-                let planned = plan.jails.get_mut(&jail).ok_or_else(|| unknown_jail(&jail))?;
-                planned.start = true;
+                match plan.jails.get_mut(&jail) {
+                    Some(planned) => planned.start = true,
+                    None => drop(self.execute(Request::Start(jail))?),
+                }
                 Ok(())
             }
             Request::ConfigError(text) => {

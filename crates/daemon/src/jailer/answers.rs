@@ -103,11 +103,11 @@ impl Running {
                 || Value::Tuple(vec![Value::None, "Default Detectors".into()]),
                 |(pattern, name)| Value::Tuple(vec![pattern.map_or(Value::None, Value::from), name.into()]),
             ),
-            JailGet::LogTimeZone => filter.logtimezone().map_or(Value::None, Value::from),
+            JailGet::LogTimeZone => definition.logtimezone.as_deref().map_or(Value::None, Value::from),
             JailGet::MaxRetry => Value::Int(jail.tally.settings().maxretry),
-            JailGet::MaxMatches => count(jail.tally.settings().maxmatches),
+            JailGet::MaxMatches => Value::Int(definition.maxmatches),
             JailGet::MaxLines => count(filter.maxlines()),
-            JailGet::Banned(ips) => self.banned(&ips),
+            JailGet::Banned(ips) => self.banned(&ips)?,
             JailGet::BanIp { with_time: true } => texts(bans.with_time(&jiff::tz::TimeZone::system())),
             JailGet::BanIp { with_time: false } => texts(bans.ids_by_end().into_iter().map(Id::text)),
             JailGet::Actions => texts(definition.actions.keys()),
@@ -122,13 +122,13 @@ impl Running {
         })
     }
 
-    pub(super) fn banned(&self, ips: &[String]) -> Value {
+    pub(super) fn banned(&self, ips: &[String]) -> Result<Value, Exception> {
         let bans = &self.definition.jail.bans;
-        let held = |ip: &String| Value::Int(i64::from(bans.contains(&Id::new(ip))));
+        let held = |ip: &String| Ok(Value::Int(i64::from(bans.contains(&Id::parse(ip)?))));
         match ips {
-            [] => texts(bans.ids().map(Id::text)),
+            [] => Ok(texts(bans.ids().map(Id::text))),
             [one] => held(one),
-            many => Value::List(many.iter().map(held).collect()),
+            many => many.iter().map(held).collect::<Result<_, _>>().map(Value::List),
         }
     }
 

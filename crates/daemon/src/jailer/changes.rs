@@ -191,6 +191,9 @@ impl Running {
         old.findtime = new.findtime;
         old.logencoding = new.logencoding;
         old.idle = new.idle;
+        old.logtimezone = new.logtimezone;
+        old.maxmatches = new.maxmatches;
+        old.ignorecommand_set = new.ignorecommand_set;
         old.logpaths = new.logpaths;
         let actions = std::mem::replace(&mut old.actions, new.actions);
         if !self.started {

@@ -9,7 +9,7 @@ use portcullis_jail::ban::increment::set_line;
 use portcullis_jail::date::DateError;
 use portcullis_jail::filter::RegexError;
 use portcullis_jail::jail::Jail;
-use portcullis_value::{Exception, Number, Value};
+use portcullis_value::{Exception, Number, Value, json, seconds};
 use portcullis_wire::request::JailSet;
 
 use super::surroundings::now;
@@ -38,6 +38,10 @@ pub(crate) struct Definition {
     /// Files, and whether to begin at their end.
     pub(crate) logpaths: IndexMap<Arc<Path>, bool>,
     pub(crate) actions: IndexMap<String, Action>,
+    /// As it was given: an empty one is no zone, and shown.
+    pub(crate) logtimezone: Option<String>,
+    /// As it was given: a negative one means none, and is shown.
+    pub(crate) maxmatches: i64,
     /// `get J ignorecommand` tells "never set" from "set to nothing".
     pub(crate) ignorecommand_set: bool,
 }
@@ -67,10 +71,12 @@ impl Definition {
     }
 
     fn with(name: &str, backend: &str, means: Means) -> Self {
+        let jail = Jail::new(name.into(), jiff::tz::TimeZone::system(), seed());
+        let maxmatches = i64::try_from(jail.tally.settings().maxmatches).unwrap_or(i64::MAX);
         Definition {
             backend: backend.to_owned(),
             means,
-            jail: Jail::new(name.into(), jiff::tz::TimeZone::system(), seed()),
+            jail,
             filter_commands: Vec::new(),
             ignore_commands: Vec::new(),
             findtime: Number::Int(600),
@@ -78,6 +84,8 @@ impl Definition {
             idle: false,
             logpaths: IndexMap::new(),
             actions: IndexMap::new(),
+            logtimezone: None,
+            maxmatches,
             ignorecommand_set: false,
         }
     }
@@ -110,7 +118,8 @@ impl Definition {
             JailSet::LogEncoding(encoding) => {
                 let encoding = encoding?;
                 // A locale of ours is always UTF-8: what `auto` means wherever it is not a rare 8-bit one.
-                self.logencoding = if encoding == "auto" { "UTF-8".to_owned() } else { encoding };
+                self.logencoding =
+                    if encoding.eq_ignore_ascii_case("auto") { "UTF-8".to_owned() } else { encoding };
                 log.info("filter", format!("  encoding: {}", self.logencoding));
             }
             JailSet::AddJournalMatch(_) | JailSet::DelJournalMatch(_) => {
@@ -122,6 +131,7 @@ impl Definition {
             }
             JailSet::MaxMatches(number) => {
                 self.jail.tally.settings_mut().maxmatches = usize::try_from(number).unwrap_or(0);
+                self.maxmatches = number;
             }
             JailSet::FindTime(seconds) => {
                 self.findtime = seconds?;
@@ -134,23 +144,28 @@ impl Definition {
                 self.jail.bans.set_bantime(&Value::Int(seconds));
                 log.info("actions", format!("  banTime: {seconds}"));
             }
-            JailSet::BanTimeOption { option, given, value } => {
+            JailSet::BanTimeOption { option, given, .. } => {
                 log.write(&set_line(&option, &shown_option(&option, &given)));
-                self.jail.increment.set(&option, &value?)?;
+                self.jail.increment.set(&option, &given)?;
             }
-            JailSet::AddAction { action, python } => self.add_action(&action, python.map(|p| p.path))?,
+            JailSet::AddAction { action, python } => {
+                if let Some(python) = &python {
+                    json(&python.json)?;
+                }
+                self.add_action(&action, python.map(|python| python.path))?;
+            }
             JailSet::DelAction(action) => {
                 self.actions.shift_remove(&action).ok_or_else(|| no_action(&action))?;
             }
             JailSet::ActionProperties { action, properties } => {
                 let known = self.actions.get_mut(&action).ok_or_else(|| no_action(&action))?;
                 for (property, value) in properties? {
-                    known.set(&property, value);
+                    set_property(known, &property, value)?;
                 }
             }
             JailSet::Action { action, name, value } => {
                 let known = self.actions.get_mut(&action).ok_or_else(|| no_action(&action))?;
-                known.set(&name?, value.ok_or_else(portcullis_wire::missing_argument)?);
+                set_property(known, &name?, value.ok_or_else(portcullis_wire::missing_argument)?)?;
             }
             filter_or_ignore => self.set_judgement(filter_or_ignore, kept, log)?,
         }
@@ -181,7 +196,7 @@ impl Definition {
                 ignores = true;
             }
             JailSet::IgnoreCache(cache) => {
-                let cache = cache.map(|cache| (cache.key, cache.max_count, cache.max_time));
+                let cache = cache?.map(|cache| (cache.key, cache.max_count, cache.max_time));
                 self.jail.ignore.set_ignorecache(cache);
                 ignores = true;
             }
@@ -193,8 +208,8 @@ impl Definition {
                 }
             }
             JailSet::DelFailRegex(index) => {
-                let removed =
-                    usize::try_from(index).is_ok_and(|at| self.jail.filter.del_failregex(at).is_ok());
+                let at = place(index, self.jail.filter.failregex().len());
+                let removed = at.is_some_and(|at| self.jail.filter.del_failregex(at).is_ok());
                 tell_unremoved(removed, index, log);
             }
             JailSet::AddIgnoreRegex(regex) => self.jail.filter.add_ignoreregex(&regex?).map_err(refused)?,
@@ -204,8 +219,8 @@ impl Definition {
                 }
             }
             JailSet::DelIgnoreRegex(index) => {
-                let removed =
-                    usize::try_from(index).is_ok_and(|at| self.jail.filter.del_ignoreregex(at).is_ok());
+                let at = place(index, self.jail.filter.ignoreregex().len());
+                let removed = at.is_some_and(|at| self.jail.filter.del_ignoreregex(at).is_ok());
                 tell_unremoved(removed, index, log);
             }
             JailSet::UseDns(word) => log.write_all(&self.jail.filter.set_usedns(&word?)),
@@ -215,8 +230,9 @@ impl Definition {
             }
             JailSet::LogTimeZone(zone) => {
                 let zone = zone?;
-                let zone = Some(zone.as_str()).filter(|zone| !zone.is_empty());
-                self.jail.filter.set_logtimezone(zone).map_err(bad_date)?;
+                let given = Some(zone.as_str()).filter(|zone| !zone.is_empty());
+                self.jail.filter.set_logtimezone(given).map_err(bad_date)?;
+                self.logtimezone = Some(zone);
             }
             JailSet::MaxLines(lines) => {
                 let lines = lines?;
@@ -267,6 +283,15 @@ impl Definition {
     }
 }
 
+/// A property is stored as given; a timeout must be a time.
+fn set_property(action: &mut Action, property: &str, value: Value) -> Result<(), Exception> {
+    if property == "timeout" {
+        seconds(&value)?;
+    }
+    action.set(property, value);
+    Ok(())
+}
+
 /// What the log shows of a `bantime.…` option: as given, but of the switch what it means.
 fn shown_option(option: &str, given: &Value) -> Value {
     match (option, given) {
@@ -279,15 +304,19 @@ fn shown_option(option: &str, given: &Value) -> Value {
 }
 
 fn refused(error: RegexError) -> Exception {
-    let class = match error {
-        RegexError::Empty => "builtins.ValueError",
-        _ => "fail2ban.server.failregex.RegexException",
-    };
+    let class = "fail2ban.server.failregex.RegexException";
     Exception { class: class.to_owned(), args: vec![error.to_string().into()] }
 }
 
 fn bad_date(error: DateError) -> Exception {
-    Exception::builtin("ValueError", error.to_string())
+    let class = if matches!(error, DateError::Pattern { .. }) { "TypeError" } else { "ValueError" };
+    Exception::builtin(class, error.to_string())
+}
+
+/// The place that an index of Python's means: -1 is the last.
+fn place(index: i64, len: usize) -> Option<usize> {
+    let from_end = || len.checked_sub(usize::try_from(index.unsigned_abs()).ok()?);
+    if index < 0 { from_end() } else { usize::try_from(index).ok() }
 }
 
 fn tell_unremoved(removed: bool, index: i64, log: &Log) {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, never, select_biased};
 use indexmap::IndexMap;
-use portcullis_jail::action::Action;
+use portcullis_jail::action::{Action, METHODS};
 use portcullis_jail::filter::Moment;
 use portcullis_jail::jail::Effect;
 use portcullis_jail::{Id, Level, LogLine, Ticket};
@@ -153,7 +153,7 @@ impl Running {
             }
             Order::Unban(text) => self.carried_out(|jail, done| Ok(jail.unban(&text, done))),
             Order::UnbanAll => self.carried_out(|jail, done| Ok(jail.unban_all(done))),
-            Order::Banned(ips) => Ok(self.banned(&ips)).into(),
+            Order::Banned(ips) => self.banned(&ips).into(),
             Order::Report => Ok(self.report()).into(),
             // Ends the thread: see `run`.
             Order::Stop => Ok(Value::None).into(),
@@ -164,22 +164,29 @@ impl Running {
     fn carried_out(&mut self, order: impl FnOnce(&mut Self, Done) -> Result<Value, Exception>) -> Answer {
         let (done, carried_out) = bounded(0);
         let value = order(self, Some(done));
-        Answer { value, carried_out: Some(carried_out) }
+        Answer { value, carried_out: Some(carried_out), from_action: None }
     }
 
     fn set(&mut self, what: JailSet) -> Answer {
         match what {
-            JailSet::BanIp(ips) => self.carried_out(|jail, done| Ok(jail.ban_by_hand(&ips, &done))),
+            JailSet::BanIp(ips) => self.carried_out(|jail, done| jail.ban_by_hand(&ips, &done)),
             JailSet::UnbanIp { ips, report_absent } => {
                 self.carried_out(|jail, done| jail.unban_by_hand(&ips, report_absent, done))
             }
             JailSet::Attempt { ip, lines } => {
+                let id = match Id::parse(&ip) {
+                    Ok(id) => id,
+                    Err(exception) => return Err(exception).into(),
+                };
                 let mut effects = Vec::new();
                 let at = Moment { now: now(), in_operation: true };
                 let jail = &mut self.definition.jail;
-                jail.attempt(Id::new(&ip), lines, at, &mut self.outside, &mut effects);
+                jail.attempt(id, lines, at, &mut self.outside, &mut effects);
                 self.carry_out(effects, &None);
                 Ok(Value::Int(1)).into()
+            }
+            JailSet::Action { action, name: Ok(name), value } if METHODS.contains(&name.as_str()) => {
+                self.call(&action, &name, value.as_ref())
             }
             what => self.set_definition(what),
         }
@@ -291,14 +298,18 @@ impl Running {
         }
     }
 
-    fn ban_by_hand(&mut self, ips: &[String], done: &Done) -> Value {
+    /// Bans one after the other, up to the first that is no address nor name.
+    fn ban_by_hand(&mut self, ips: &[String], done: &Done) -> Result<Value, Exception> {
         let at = now();
-        let new = ips.iter().filter(|ip| self.ban(Ticket::by_hand(Id::new(ip), at), done)).count();
-        Value::Int(new as i64)
+        let mut new = 0;
+        for ip in ips {
+            new += i64::from(self.ban(Ticket::by_hand(Id::parse(ip)?, at), done));
+        }
+        Ok(Value::Int(new))
     }
 
     fn unban(&mut self, text: &str, done: Done) -> Value {
-        let id = Id::new(text);
+        let id = Id::wanted(text);
         let mut effects = Vec::new();
         let held: Vec<Id> = self.definition.jail.unban(&id, &mut effects);
         self.surroundings.store.unbanned(self.definition.name(), &held, &id);
@@ -308,22 +319,20 @@ impl Running {
     }
 
     fn unban_by_hand(&mut self, ips: &[String], report_absent: bool, done: Done) -> Result<Value, Exception> {
-        if report_absent {
-            let absent: Vec<Value> = ips
-                .iter()
-                .filter(|ip| !self.definition.jail.bans.contains(&Id::new(ip)))
-                .map(|ip| Value::from(ip.as_str()))
-                .collect();
-            if !absent.is_empty() {
-                let text = format!("not banned: {}", Value::List(absent).repr());
-                return Err(Exception::builtin("ValueError", text));
+        let mut lifted = 0;
+        let mut absent = Vec::new();
+        for ip in ips {
+            match self.unban(ip, done.clone()) {
+                Value::Int(0) => absent.push(Value::from(ip.as_str())),
+                Value::Int(some) => lifted += some,
+                _ => {}
             }
         }
-        let lifted = ips.iter().map(|ip| match self.unban(ip, done.clone()) {
-            Value::Int(lifted) => lifted,
-            _ => 0,
-        });
-        Ok(Value::Int(lifted.sum()))
+        if report_absent && !absent.is_empty() {
+            let text = format!("not banned: {}", Value::List(absent).repr());
+            return Err(Exception::builtin("ValueError", text));
+        }
+        Ok(Value::Int(lifted))
     }
 
     fn unban_all(&mut self, done: Done) -> Value {

@@ -32,6 +32,8 @@ struct Inner {
     /// The level as `get loglevel` answers it: the user's own word, upper-cased.
     level_name: String,
     target: Target,
+    /// The target as `get logtarget` answers it: as it was written, without its options.
+    target_name: String,
     syslogsocket: String,
     format: Format,
     repeated: HashMap<String, Repeated>,
@@ -60,6 +62,7 @@ impl Log {
             inner: Arc::new(Mutex::new(Inner {
                 level: Level::INFO,
                 level_name: "INFO".into(),
+                target_name: target.name().to_owned(),
                 target,
                 syslogsocket: "auto".into(),
                 format,
@@ -139,7 +142,7 @@ impl Log {
 
     /// The target as `get logtarget` answers it: without its `[options]`.
     pub fn target(&self) -> String {
-        self.inner().target.name().to_owned()
+        self.inner().target_name.clone()
     }
 
     /// Sends the log to another target. When it cannot be opened the present one stays.
@@ -150,13 +153,14 @@ impl Log {
         let mut inner = self.inner();
         // Fail2ban 1.0.2 ignores a change of nothing but the options, and so do scripts that rely on it.
         let (name, _) = target::split_options(word);
-        if name == inner.target.name() {
+        if name == inner.target_name {
             return Ok(());
         }
         match Target::open(word, &inner.syslogsocket) {
             Ok(target) => {
                 inner.target = target;
-                let shown = inner.target.shown();
+                name.clone_into(&mut inner.target_name);
+                let shown = inner.shown_target();
                 inner.put(&LogLine::new(Level::INFO, "server", format!("Start Fail2ban v{VERSION}")));
                 let changed = format!("Changed logging target to {shown} for Fail2ban v{VERSION}");
                 inner.put(&LogLine::new(Level::INFO, "server", changed));
@@ -164,7 +168,7 @@ impl Log {
             }
             Err(error) => {
                 inner.put(&LogLine::new(Level::ERROR, "server", error.to_string()));
-                let kept = format!("Logging to previous target '{}'", inner.target.name());
+                let kept = format!("Logging to previous target '{}'", inner.target_name);
                 inner.put(&LogLine::new(Level::INFO, "server", kept));
                 Err(error)
             }
@@ -193,12 +197,16 @@ impl Log {
     /// Closes and reopens a file (after logrotate has renamed it). Answers what `flushlogs` answers.
     pub fn flush(&self) -> &'static str {
         let mut inner = self.inner();
-        let name = inner.target.name().to_owned();
+        let name = inner.target_name.clone();
         if let Target::File(file) = &mut inner.target {
             if let Err(error) = file.reopen() {
                 let text = format!("Unable to log to '{name}': {error}");
                 inner.lost_reason = Some(text);
             }
+            inner.put(&LogLine::new(Level::INFO, "server", format!("rollover performed on {name}")));
+            "rolled over"
+        } else if name != name.to_uppercase() || matches!(inner.target, Target::Sysout) {
+            // Fail2ban knows SYSOUT, and `stdout` in small letters, when it opens them, but not here.
             inner.put(&LogLine::new(Level::INFO, "server", format!("rollover performed on {name}")));
             "rolled over"
         } else {
@@ -235,6 +243,14 @@ impl Log {
 pub const VERSION: &str = "1.0.2";
 
 impl Inner {
+    /// The target as the line about a change shows it.
+    fn shown_target(&self) -> String {
+        match &self.target {
+            Target::Syslog(_) => self.target.shown(),
+            _ => self.target_name.clone(),
+        }
+    }
+
     /// Counts a warning; true when it must not be written. Lines below WARNING are never dropped: others read them
     /// (the jail `recidive`, scripts), and their number is bounded by what happens.
     fn is_repetition(&mut self, line: &LogLine) -> bool {
@@ -294,7 +310,8 @@ impl Inner {
 
 fn level_named(name: &str) -> Option<Level> {
     Some(match name {
-        "CRITICAL" => Level::CRITICAL,
+        "CRITICAL" | "FATAL" => Level::CRITICAL,
+        "NOTSET" => Level(0),
         "ERROR" => Level::ERROR,
         "WARNING" | "WARN" => Level::WARNING,
         "NOTICE" => Level::NOTICE,

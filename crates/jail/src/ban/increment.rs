@@ -82,14 +82,24 @@ impl Increment {
             }
             "formula" => {
                 self.formula = None;
+                self.recheck()?;
                 self.formula = value.map(formula).transpose()?;
             }
             "multipliers" => {
                 self.multipliers = Vec::new();
                 self.multipliers = value.map_or(Ok(Vec::new()), multipliers)?;
             }
-            _ => {}
+            _ => return Ok(()),
         }
+        if matches!(option, "increment" | "overalljails") { Ok(()) } else { self.recheck() }
+    }
+
+    /// Fail2ban computes factor and formula anew whenever one of the numbers changes, and so says again what is wrong with
+    /// them, until that is mended.
+    fn recheck(&self) -> Result<(), Exception> {
+        let stored = |option: &str| Some(self.stored(option)).filter(|value| !is_empty(value));
+        stored("factor").as_ref().map(number).transpose()?;
+        stored("formula").as_ref().map(formula).transpose()?;
         Ok(())
     }
 
@@ -262,8 +272,12 @@ fn number(value: &Value) -> Result<Number, Exception> {
             let program = Program::parse(text).map_err(|error| error.exception("<string>"))?;
             program.eval(&|_| None)
         }
-        other => seconds(other),
+        _ => Err(no_expression()),
     }
+}
+
+fn no_expression() -> Exception {
+    Exception::builtin("TypeError", "eval() arg 1 must be a string, bytes or code object")
 }
 
 fn formula(value: &Value) -> Result<Program, Exception> {
@@ -273,7 +287,10 @@ fn formula(value: &Value) -> Result<Program, Exception> {
 fn multipliers(value: &Value) -> Result<Vec<i64>, Exception> {
     match value {
         Value::Str(text) => text.split(' ').map(|word| int(&word.into())).collect(),
-        other => Ok(vec![int(other)?]),
+        other => {
+            let text = format!("'{}' object has no attribute 'split'", other.type_name());
+            Err(Exception::builtin("AttributeError", text))
+        }
     }
 }
 
@@ -383,6 +400,9 @@ mod tests {
             ("factor", "2.0 / 2.885385", "ok", "2.0 / 2.885385"),
             ("factor", "foo", "NameError", "foo"),
             ("factor", "2 +", "SyntaxError", "2 +"),
+            // Fail2ban computes the factor anew, and so says again what is wrong.
+            ("rndtime", "5", "SyntaxError", "5"),
+            ("factor", "2", "ok", "2"),
             ("maxtime", "1d", "ok", "86400"),
             ("maxtime", "1.5", "ok", "1.5"),
             ("maxtime", "foo", "NameError", "foo"),
@@ -398,6 +418,7 @@ mod tests {
             let (got_answer, got_stored, line) = set(option, value);
             assert_eq!((got_answer.as_str(), got_stored.as_str(), line), (answer, stored, text));
         }
+        assert_eq!(set("formula", "").0, "ok");
         assert_eq!(set("maxtime", ""), ("ok".into(), "None".into(), "Set banTime.maxtime = None".into()));
     }
 }

@@ -144,14 +144,15 @@ impl Bans {
         true
     }
 
-    /// Ends the ban of this identity; if there is none and it is a network, those of all addresses and networks in it.
+    /// Ends the ban of this identity; if there is none and it is a network, those of all addresses in it and of all networks that
+    /// begin in it, wider ones too, as in Fail2ban.
     pub fn unban(&mut self, id: &Id) -> Vec<Ticket> {
         let everybody = id.covers().is_some_and(|net| net.prefix_len() == 0);
         match self.by_id.get(id.text()) {
             Some(&seq) if !everybody => self.remove(seq).into_iter().collect(),
             _ if id.is_network() => {
                 let Some(net) = id.covers() else { return Vec::new() };
-                let inside = |ban: &&Ban| ban.id.covers().is_some_and(|inner| net.contains(&inner));
+                let inside = |ban: &&Ban| ban.id.covers().is_some_and(|inner| net.contains(&inner.network()));
                 let ids: Vec<u64> = self
                     .bans()
                     .filter(inside)

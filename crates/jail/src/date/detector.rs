@@ -118,13 +118,16 @@ impl Detector {
         Ok(Detector { datepattern, own, slots, last: None })
     }
 
-    /// The pattern as it was given, and its name, as `get JAIL datepattern` answers.
+    /// The first template's pattern (None for those that have none: epoch, TAI64N) and its name, as `get JAIL datepattern`
+    /// answers.
     pub fn name(&self) -> (Option<&str>, &str) {
-        let name = match self.slots.as_slice() {
-            [one] | [one, _] => one.template.name.as_str(),
-            _ => "Default Detectors",
-        };
-        (self.datepattern.as_deref(), name)
+        match &self.datepattern {
+            Some(given) if given == "{NONE}" => (Some("{UNB}^"), "^"),
+            _ => match self.own.first() {
+                Some((pattern, name)) => (Some(pattern.as_str()).filter(|pattern| !pattern.is_empty()), name),
+                None => (None, "Default Detectors"),
+            },
+        }
     }
 
     /// The lines for the log when the pattern is set: one for each template of the user's own.

@@ -55,7 +55,13 @@ const ABBREVIATIONS: [(i32, &str); 38] = [
 /// [`DateError::Zone`], in Fail2ban's words, for everything else; places like `Europe/Paris` too, since Fail2ban 1.0.2
 /// knows no rules for them.
 pub fn parse_logtimezone(text: &str) -> Result<Offset, DateError> {
-    offset(text).ok_or_else(|| DateError::Zone(repr_str(text).trim_matches('\'').to_owned()))
+    // An hour from 20 on is none here, though it is in a log line.
+    let hours = text.find(['+', '-']).map(|sign| &text[sign + 1..]);
+    let known = hours.is_none_or(|hours| hours.starts_with(['0', '1']));
+    known
+        .then(|| offset(text))
+        .flatten()
+        .ok_or_else(|| DateError::Zone(repr_str(text).trim_matches('\'').to_owned()))
 }
 
 /// The offset of `Z`, `CET`, `+0200`, `+02:00`, `+02`, `UTC+0200`. Letters count by their case.

@@ -137,7 +137,14 @@ impl Show {
                 Some("Database currently disabled".to_owned())
             }
             Show::DbFile => titled("Current database file is:", &format!("`- {reply}")),
-            Show::PurgeAge => titled("Current database purge age is:", &format!("`- {reply}seconds")),
+            Show::PurgeAge => {
+                // Whole seconds, whatever was set.
+                let seconds = match reply {
+                    Value::Float(seconds) => format!("{:.0}", seconds.trunc()),
+                    other => other.to_string(),
+                };
+                titled("Current database purge age is:", &format!("`- {seconds}seconds"))
+            }
             Show::FileList => listed("Current monitored log file(s):", "No file is currently monitored"),
             Show::IgnoreList => {
                 listed("These IP addresses/networks are ignored:", "No IP address/network is ignored")

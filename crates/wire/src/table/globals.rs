@@ -376,7 +376,17 @@ fn thread(w: Words<'_>) -> Result<NewSetting> {
         if option.as_str() != Some("stacksize") {
             return Err(Exception::builtin("KeyError", format!("unknown option {}", option.repr())));
         }
-        stack_size = Some(int(value)?);
+        stack_size = Some(stack_size_of(value)?);
     }
     Ok(NewSetting::Thread(stack_size))
+}
+
+/// KiB, as Python takes them: none, or at least 32.
+fn stack_size_of(value: &Value) -> Result<i64> {
+    let kib = int(value)?;
+    match kib {
+        0 | 32.. => Ok(kib),
+        ..0 => Err(Exception::builtin("ValueError", "size must be 0 or a positive value")),
+        _ => Err(Exception::builtin("ValueError", format!("size not valid: {} bytes", kib * 1024))),
+    }
 }

@@ -27,25 +27,25 @@ pub(crate) struct Carriage {
 pub(crate) struct Carrier {
     name: String,
     finding: Option<String>,
-    by: By,
+    pub(super) by: By,
 }
 
-enum By {
+pub(super) enum By {
     Shell(Box<InShell>),
     Kernel(InKernel),
 }
 
-struct InShell {
-    runner: Runner,
-    shell: Shell,
+pub(super) struct InShell {
+    pub(super) runner: Runner,
+    pub(super) shell: Shell,
     readback: Option<Readback>,
     shelter: Arc<Shelter>,
 }
 
 /// Runs scripts for a runner, and writes what it says.
-struct Hands<'a> {
-    shell: &'a mut Shell,
-    log: &'a Log,
+pub(super) struct Hands<'a> {
+    pub(super) shell: &'a mut Shell,
+    pub(super) log: &'a Log,
 }
 
 impl Executor for Hands<'_> {

@@ -3,6 +3,7 @@
 //!
 //! Actions never wait for each other: a mail that takes a minute is sent beside the firewall's work, not before it.
 
+mod call;
 mod carrier;
 mod choose;
 mod health;
@@ -19,9 +20,11 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use indexmap::{IndexMap, IndexSet};
 use portcullis_jail::action::{Action, Facts};
 use portcullis_jail::{Id, Level, LogLine, Ticket};
+use portcullis_value::{Exception, Value};
 
 use crate::log::Log;
 
+pub(crate) use call::Call;
 pub(crate) use carrier::Carriage;
 use carrier::Carrier;
 pub(crate) use health::Health;
@@ -58,6 +61,8 @@ pub(crate) enum Order {
     Change(Box<Action>),
     /// The configuration was read again.
     Reload(Done),
+    /// A method is called by hand.
+    Call(Call, Sender<Result<Value, Exception>>),
     /// Lift all bans, stop, end.
     Stop(Done),
 }
@@ -211,6 +216,10 @@ impl Working {
                 self.carrier.change(*action);
             }
             Order::Reload(_done) => self.carrier.reload(&*self.facts, &self.log),
+            Order::Call(call, answer) => {
+                // Whoever asked may have gone.
+                let _ = answer.send(self.carrier.call(call, &*self.facts, &self.log));
+            }
             // Those are taken in numbers, or end the thread: see `run`.
             Order::Ban(..) | Order::Unban(..) | Order::Stop(_) => {}
         }

@@ -2,8 +2,9 @@
 
 use portcullis_value::{Exception, Number, Value, int, options, seconds};
 
+use crate::encodings;
 use crate::request::{IgnoreCache, JailGet, JailSet, Late, PythonAction};
-use crate::words::{Words, boolean, cased_text, exception, sized_text, type_error};
+use crate::words::{Words, boolean, cased_text, exception, sized_text, strict_text, type_error};
 
 type Result<T> = std::result::Result<T, Exception>;
 
@@ -36,21 +37,22 @@ pub(super) fn ignore_cache(w: Words<'_>) -> Result<JailSet> {
             return Err(type_error(message));
         }
     };
-    let parameters = options::list(given)?;
+    Ok(JailSet::IgnoreCache(cache(&options::list(given)?)))
+}
+
+/// What the parameters mean; the jail is looked for before anybody looks at them.
+fn cache(parameters: &[(String, String)]) -> Late<Option<IgnoreCache>> {
     if parameters.is_empty() {
-        return Ok(JailSet::IgnoreCache(None));
+        return Ok(None);
     }
     let value = |name: &str| {
-        parameters
-            .iter()
-            .rev()
-            .find(|(option, _)| option == name)
-            .map(|(_, value)| Value::from(value.as_str()))
+        let found = parameters.iter().rev().find(|(option, _)| option == name);
+        found.map(|(_, value)| Value::from(value.as_str()))
     };
     let key = value("key").ok_or_else(|| Exception::builtin("KeyError", "key"))?.to_string();
     let max_count = value("max-count").map_or(Ok(100), |count| int(&count))?;
     let max_time = value("max-time").map_or(Ok(Number::Int(300)), |time| seconds(&time))?;
-    Ok(JailSet::IgnoreCache(Some(IgnoreCache { key, max_count, max_time })))
+    Ok(Some(IgnoreCache { key, max_count, max_time }))
 }
 
 pub(super) fn ban_time_option(option: &str, w: Words<'_>) -> Result<JailSet> {
@@ -82,19 +84,39 @@ pub(super) fn max_lines(w: Words<'_>) -> Result<JailSet> {
 }
 
 pub(super) fn attempt(w: Words<'_>) -> Result<JailSet> {
-    if !w.has(0) {
+    let Some(ip) = w.0.first() else {
         return Err(type_error("Filter.addAttempt() missing 1 required positional argument: 'ip'"));
-    }
-    Ok(JailSet::Attempt { ip: w.text(0)?, lines: w.texts(1)? })
+    };
+    let lines = w.from(1).iter().map(Value::to_string).collect();
+    Ok(JailSet::Attempt { ip: sized_text(ip)?, lines })
 }
 
 pub(super) fn unban_ip(w: Words<'_>) -> Result<JailSet> {
     w.at(0)?;
-    let is_option = |word: &&Value| word.as_str() == Some("--report-absent");
+    let is_option = |word: &Value| word.as_str() == Some("--report-absent");
     // It may stand anywhere; but only in front does it have an effect.
-    let report_absent = w.0.first().is_some_and(|word| is_option(&word));
-    let ips = w.0.iter().skip(usize::from(report_absent)).map(sized_text).collect::<Result<_>>()?;
+    let report_absent = w.0.first().is_some_and(is_option);
+    let ips = w.0.iter().filter(|word| !is_option(word)).map(sized_text).collect::<Result<_>>()?;
     Ok(JailSet::UnbanIp { ips, report_absent })
+}
+
+/// The name of an encoding, if Python knows it.
+pub(super) fn log_encoding(w: Words<'_>) -> Result<JailSet> {
+    let name = cased_text(w.at(0)?, "lower");
+    Ok(JailSet::LogEncoding(name.and_then(|name| {
+        if name.eq_ignore_ascii_case("auto") || encodings::is_known(&name) {
+            return Ok(name);
+        }
+        Err(Exception::builtin("LookupError", format!("unknown encoding: {name}")))
+    })))
+}
+
+/// A pattern; None means none.
+pub(super) fn pattern(w: Words<'_>) -> Result<Late<String>> {
+    Ok(match w.at(0)? {
+        Value::None => Ok(String::new()),
+        given => strict_text(given),
+    })
 }
 
 pub(super) fn add_action(w: Words<'_>) -> Result<JailSet> {

@@ -12,10 +12,10 @@ use super::Group::{
 use super::{At, Entry, Form, Group};
 use crate::request::{JailGet, JailSet};
 use crate::show::Show;
-use crate::words::{boolean, cased_text, sized_text, strict_text};
+use crate::words::{boolean, sized_text, strict_text};
 use arguments::{
-    action, add_action, add_log_path, attempt, ban_list, ban_time_option, idle, ignore_cache, max_lines,
-    unban_ip, use_dns,
+    action, add_action, add_log_path, attempt, ban_list, ban_time_option, idle, ignore_cache, log_encoding,
+    max_lines, pattern, unban_ip, use_dns,
 };
 
 type Result<T> = std::result::Result<T, Exception>;
@@ -79,7 +79,7 @@ pub(super) static ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "logencoding",
-        at: At::JailSet(|_, w| Ok(JailSet::LogEncoding(cased_text(w.at(0)?, "lower")))),
+        at: At::JailSet(|_, w| log_encoding(w)),
         show: Show::Encoding,
         forms: &[form(Configuration, "<ENCODING>", "reads the log files of <JAIL> as <ENCODING>")],
     },
@@ -138,7 +138,7 @@ pub(super) static ENTRIES: &[Entry] = &[
     Entry { name: "bantime.", at: At::JailSet(ban_time_option), show: Show::Text, forms: &[] },
     Entry {
         name: "datepattern",
-        at: At::JailSet(|_, w| Ok(JailSet::DatePattern(strict_text(w.at(0)?)))),
+        at: At::JailSet(|_, w| Ok(JailSet::DatePattern(pattern(w)?))),
         show: Show::DatePattern,
         forms: &[form(Configuration, "<PATTERN>", "finds the time in the lines of <JAIL> by <PATTERN>")],
     },
@@ -150,7 +150,7 @@ pub(super) static ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "prefregex",
-        at: At::JailSet(|_, w| Ok(JailSet::PrefRegex(strict_text(w.at(0)?)))),
+        at: At::JailSet(|_, w| Ok(JailSet::PrefRegex(pattern(w)?))),
         show: Show::Text,
         forms: &[],
     },

@@ -1,0 +1,305 @@
+//! Random requests, from a seed: commands that change nothing behind the back of the ones that follow.
+
+/// A seed from this variable of the environment, or from the clock.
+pub(crate) fn seed(variable: &str) -> u64 {
+    let given = std::env::var(variable).ok().and_then(|text| text.parse().ok());
+    let clock =
+        || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64;
+    given.unwrap_or_else(|| clock() % 1_000_000)
+}
+
+/// Marsaglia's xorshift: a test needs no better one.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, most: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) as usize % most
+    }
+
+    fn of<'a>(&mut self, items: &[&'a str]) -> &'a str {
+        items[self.below(items.len())]
+    }
+}
+
+const GETS: &[&str] = &[
+    "logpath",
+    "logencoding",
+    "journalmatch",
+    "ignoreself",
+    "ignoreip",
+    "ignorecommand",
+    "ignorecache",
+    "prefregex",
+    "failregex",
+    "ignoreregex",
+    "usedns",
+    "findtime",
+    "bantime",
+    "bantime.increment",
+    "bantime.factor",
+    "bantime.formula",
+    "bantime.maxtime",
+    "bantime.rndtime",
+    "bantime.multipliers",
+    "bantime.foo",
+    "datepattern",
+    "logtimezone",
+    "maxretry",
+    "maxmatches",
+    "maxlines",
+    "banned",
+    "banned IP",
+    "banned IP IP",
+    "banip",
+    "banip ,",
+    "actions",
+    "actionproperties ACT",
+    "actionmethods ACT",
+    "action ACT PROP",
+    "nope",
+    "",
+];
+
+const SETS: &[&str] = &[
+    "idle WORD",
+    "ignoreself WORD",
+    "addignoreip NET",
+    "delignoreip NET",
+    "ignorecommand WORD",
+    "ignorecache CACHE",
+    "addlogpath FILE",
+    "addlogpath FILE tail",
+    "addlogpath FILE WORD",
+    "dellogpath FILE",
+    "logencoding ENCODING",
+    "addjournalmatch WORD",
+    "deljournalmatch WORD",
+    "addfailregex REGEX",
+    "delfailregex NUMBER",
+    "addignoreregex REGEX",
+    "delignoreregex NUMBER",
+    "prefregex PREFIX",
+    "findtime TIME",
+    "bantime TIME",
+    "bantime.increment OFF",
+    "bantime.factor NUMBER",
+    "bantime.maxtime TIME",
+    "bantime.rndtime TIME",
+    "bantime.foo WORD",
+    "datepattern DATE",
+    "logtimezone ZONE",
+    "usedns DNS",
+    "banip IP",
+    "banip IP IP",
+    "unbanip IP",
+    "unbanip --report-absent IP",
+    "unbanip NET",
+    "maxretry HIGH",
+    "maxmatches NUMBER",
+    "maxlines NUMBER",
+    "addaction ACT",
+    "delaction ACT",
+    "action ACT PROP WORD",
+    "action ACT timeout TIME",
+    "action ACT PROP",
+    "nope WORD",
+    "",
+    "idle",
+    "banip",
+    "bantime",
+    "addfailregex",
+];
+
+const SERVER: &[&str] = &[
+    "status",
+    "status JAIL",
+    "status JAIL short",
+    "status JAIL WORD",
+    "banned",
+    "banned IP",
+    "banned IP NET",
+    "unban IP",
+    "unban NET",
+    "get loglevel",
+    "set loglevel LEVEL",
+    "get logtarget",
+    "set logtarget TARGET",
+    "get syslogsocket",
+    "get dbpurgeage",
+    "set dbpurgeage TIME",
+    "get dbmaxmatches",
+    "set dbmaxmatches NUMBER",
+    "get dbfile",
+    "flushlogs",
+    "echo WORD WORD",
+    "ping",
+    "version",
+    "WORD",
+    "WORD JAIL",
+    "get thread",
+    "multi-set JAIL maxretry NUMBER",
+    "config-error WORD",
+    "server-status",
+    "sleep 0",
+    "get",
+    "set",
+    "get JAIL",
+    "set JAIL",
+];
+
+fn choices(kind: &str) -> &'static [&'static str] {
+    match kind {
+        "JAIL" => &["web", "ssh", "web", "ssh", "web", "ssh", "nope", "''", "WEB"],
+        "ACT" => &["act2", "act3", "act2", "act3", "nope", "''"],
+        "PROP" => &["name", "port", "foo", "timeout", "a.b", "bantime", "banEpoch", "actname", "''", "'x y'"],
+        "WORD" => &[
+            "on", "off", "yes", "no", "x", "''", "0", "true", "a b", "5", "é", "'a b'", "<ip>", "nil", "-1",
+            "--x",
+        ],
+        "NUMBER" => {
+            &["0", "1", "2", "7", "-1", "100", "x", "''", "1.5", "' 3'", "1_0", "0x1", "+4", "99999999999"]
+        }
+        // A ban time that grows does so behind the back of the answer.
+        "OFF" => &["off", "no", "''", "x", "0", "false"],
+        "HIGH" => &["500", "1000", "x", "''", "5e3", "' 800'", "9_000"],
+        "TIME" => &[
+            "600", "1h", "2d", "1d12h", "10m", "x", "''", "1h 30m", "1.5h", "-1", "10mo", "1+", "2*3600",
+            "1week", "010", "1y6mo", "3600s", "abc", "1 h",
+        ],
+        "IP" => &[
+            "192.0.2.1",
+            "192.0.2.2",
+            "192.0.2.3",
+            "198.51.100.7",
+            "2001:db8::1",
+            "2001:DB8:0::2",
+            "::ffff:192.0.2.9",
+            "192.0.2.0/24",
+            "192.0.2.5/32",
+            "10.0.0.0/8",
+            "2001:db8::/32",
+            "notanip",
+            "1.2.3",
+            "192.0.2.4/255.255.255.0",
+            "' 192.0.2.6'",
+            "é",
+            "[192.0.2.8]",
+            "999.1.1.1",
+            "a.example",
+        ],
+        "NET" => &[
+            "192.0.2.0/24",
+            "192.0.2.64/26",
+            "10.0.0.0/8",
+            "10.1.2.3/16",
+            "2001:db8::/32",
+            "2001:db8::/64",
+            "127.0.0.1/8",
+            "192.0.2.77",
+            "a.example",
+            "192.0.2.0/255.255.255.0",
+            "''",
+        ],
+        "FILE" => &["@DIR@/web.log", "@DIR@/b.log", "/nofile", "@DIR@", "''", "nofile"],
+        "ENCODING" => &[
+            "utf-8",
+            "UTF-8",
+            "ascii",
+            "latin1",
+            "auto",
+            "AUTO",
+            "foo",
+            "''",
+            "cp1252",
+            "iso_8859-1",
+            "utf 8",
+            "koi8-r",
+            "é",
+            "utf-88",
+        ],
+        "REGEX" => &[
+            "'^a <HOST>$'",
+            "'b from <ADDR>'",
+            "'^c'",
+            "'('",
+            "''",
+            "'<HOST> [x-'",
+            "'^d <F-USER>\\S+</F-USER> <HOST>'",
+            "'^e <IP4>'",
+            "'^(?:f|g) <SUBNET>$'",
+            "'^h <F-ID>\\w+</F-ID>'",
+            "'x{2,3} <HOST>'",
+        ],
+        "PREFIX" => &["'^x<F-CONTENT>.+</F-CONTENT>$'", "''", "'('", "'^y'", "'^z <HOST>'"],
+        "DATE" => &[
+            "%Y-%m-%d",
+            "Epoch",
+            "EPOCH",
+            "TAI64N",
+            "'{^LN-BEG}%Y-%m-%d %H:%M:%S'",
+            "'^%d/%b/%Y'",
+            "{NONE}",
+            "''",
+            "%%Y",
+            "'%b %d %H:%M:%S'",
+            "'%H:%M:%S'",
+            "'{^LN-BEG}EPOCH'",
+            "x",
+            "'\\[%d/%b/%Y:%H:%M:%S %z\\]'",
+        ],
+        "ZONE" => &[
+            "UTC",
+            "UTC+0200",
+            "GMT-1",
+            "+0130",
+            "Z",
+            "''",
+            "foo",
+            "CET",
+            "Europe/Berlin",
+            "UTC+25",
+            "-0800",
+        ],
+        "DNS" => &["yes", "no", "warn", "raw", "WARN", "foo", "''"],
+        "CACHE" => &[
+            "'key=<ip>'",
+            "'key=\"<ip>\",max-count=10,max-time=5m'",
+            "''",
+            "foo",
+            "'max-count=3'",
+            "'key=x,max-time=y'",
+        ],
+        "LEVEL" => &["INFO", "info", "DEBUG", "25", "foo", "''", "NOTICE", "MSG", "WARN", "-1", "7"],
+        "TARGET" => {
+            &["STDOUT", "STDERR", "stdout", "@DIR@/fail2ban.log", "@DIR@/c.log", "/nodir/x", "SYSOUT"]
+        }
+        _ => &[],
+    }
+}
+
+fn filled(dice: &mut Dice, template: &str) -> String {
+    let words = template.split(' ').map(|word| match choices(word) {
+        [] => word,
+        choices => dice.of(choices),
+    });
+    words.collect::<Vec<_>>().join(" ").trim_end().to_owned()
+}
+
+/// So many requests as lines of words.
+pub(crate) fn requests(seed: u64, count: usize) -> Vec<String> {
+    let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    // Nobody is banned by a failure that a random word brings about.
+    let mut lines = vec!["set web maxretry 1000".to_owned(), "set ssh maxretry 1000".to_owned()];
+    while lines.len() < count {
+        let template = match dice.below(10) {
+            0 | 1 => dice.of(SERVER).to_owned(),
+            2..=4 => format!("get JAIL {}", dice.of(GETS)),
+            _ => format!("set JAIL {}", dice.of(SETS)),
+        };
+        lines.push(filled(&mut dice, &template));
+    }
+    lines
+}
