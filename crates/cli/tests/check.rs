@@ -151,3 +151,25 @@ fn a_jail_may_add_to_the_regexes_of_its_filter() {
         ]
     );
 }
+
+#[test]
+fn of_a_long_line_only_the_mistake_is_shown_with_its_true_column() {
+    let names = "192.0.2.1 ".repeat(500);
+    let (_dir, path) = usual(&format!("ignoreip = {names}10.0.0.300\n"));
+    let shown = text(&check(&["-c", &path]).stdout);
+    assert!(
+        shown.contains(&format!("{path}/jail.local:6:{}\n", "ignoreip = ".len() + names.len() + 1)),
+        "{shown}"
+    );
+    assert!(shown.contains("note: `10.0.0.300`: taken for"), "{shown}");
+    assert!(shown.lines().all(|line| line.len() < 500), "{shown}");
+}
+
+#[test]
+fn ten_thousand_options_that_refer_to_each_other_take_no_long_time() {
+    let options: String = (0..10_000).map(|i| format!("maxrety{i} = %(x{i})s\n")).collect();
+    let (_dir, path) = usual(&options);
+    let start = std::time::Instant::now();
+    assert_eq!(check(&["-c", &path]).status.code(), Some(0));
+    assert!(start.elapsed() < std::time::Duration::from_secs(30), "{:?}", start.elapsed());
+}

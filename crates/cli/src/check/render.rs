@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
-use annotate_snippets::{AnnotationKind, Element, Level, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Element, Level, Origin, Renderer, Snippet};
 use portcullis_config::check::{Place, Problem, Severity};
 
-/// Of a longer line only the part around the caret is shown, so many bytes to each side.
+/// A longer line, in bytes, is not shown with a caret.
+const LONGEST: usize = 4096;
+/// Of such a line, so many bytes are shown from where the mistake begins.
 const SHOWN: usize = 200;
 
 /// One problem, without a line feed at the end.
@@ -28,7 +30,7 @@ pub(super) fn problem(problem: &Problem, renderer: &Renderer) -> String {
         .collect();
     let mut elements: Vec<Element<'_>> = Vec::new();
     for (window, label) in &texts {
-        elements.push(window.snippet(AnnotationKind::Primary, label).into());
+        window.show(AnnotationKind::Primary, label, &mut elements);
     }
     // Without a place, the label has to be told by itself.
     if problem.place.is_none() && !problem.label.is_empty() {
@@ -36,7 +38,9 @@ pub(super) fn problem(problem: &Problem, renderer: &Renderer) -> String {
     }
     for (text, window) in &remarks {
         elements.push(Level::NOTE.message(*text).into());
-        elements.extend(window.iter().map(|window| window.snippet(AnnotationKind::Context, "").into()));
+        if let Some(window) = window {
+            window.show(AnnotationKind::Context, "", &mut elements);
+        }
     }
     elements.extend(problem.hint.iter().map(|hint| Level::HELP.message(hint.as_str()).into()));
     let group = level.primary_title(problem.title.as_str()).id(problem.code).elements(elements);
@@ -50,6 +54,9 @@ struct Window {
     text: String,
     from: usize,
     to: usize,
+    /// Whether this is not the whole line.
+    cut: bool,
+    column: usize,
 }
 
 impl Window {
@@ -61,8 +68,12 @@ impl Window {
             }
             at
         };
-        let start = boundary(place.columns.start.saturating_sub(SHOWN).min(text.len()));
-        let end = boundary((place.columns.start + SHOWN).min(text.len()));
+        let (start, end) = if text.len() <= LONGEST {
+            (0, text.len())
+        } else {
+            let start = place.columns.start.min(text.len());
+            (boundary(start), boundary((start + SHOWN).min(text.len())))
+        };
         let from = place.columns.start.clamp(start, end) - start;
         let to = place.columns.end.clamp(start + from, end) - start;
         Window {
@@ -71,17 +82,25 @@ impl Window {
             text: text[start..end].to_owned(),
             from,
             to,
+            cut: text.len() > LONGEST,
+            column: place.column(),
         }
     }
 
-    fn snippet<'a>(
-        &'a self,
-        kind: AnnotationKind,
-        label: &'a str,
-    ) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
+    fn show<'a>(&'a self, kind: AnnotationKind, label: &'a str, elements: &mut Vec<Element<'a>>) {
+        if self.cut {
+            // A snippet would count columns from where it was cut.
+            let origin = Origin::path(self.path.as_str()).line(self.line).char_column(self.column);
+            elements.push(origin.into());
+            let marked = &self.text[self.from..self.to];
+            let text = if label.is_empty() { format!("`{marked}`") } else { format!("`{marked}`: {label}") };
+            elements.push(Level::NOTE.message(text).into());
+            return;
+        }
         let mark = kind.span(self.from..self.to);
         let mark = if label.is_empty() { mark } else { mark.label(label) };
-        Snippet::source(self.text.as_str()).line_start(self.line).path(self.path.as_str()).annotation(mark)
+        let snippet = Snippet::source(self.text.as_str()).line_start(self.line).path(self.path.as_str());
+        elements.push(snippet.annotation(mark).into());
     }
 }
 

@@ -82,7 +82,7 @@ fn layers(source: &Source, problems: &mut Vec<Problem>, tree: &Tree, none: bool)
     let mut layers = match reader.layers("jail", &source.path().join("jail")) {
         Ok(Some(layers)) => (*layers).clone(),
         Ok(None) => {
-            if none {
+            if none && tree.problems.is_empty() {
                 let title = format!("there is no `jail.conf` in `{}`", source.path().display());
                 problems.push(Problem::new(Severity::Error, "unreadable", title));
             }
@@ -251,7 +251,10 @@ impl Checked {
             if self.problems.iter().any(told) {
                 continue;
             }
-            let option = jail::option_names().find(|option| why.contains(&format!(" {option} = ")));
+            let option = jail::option_names().find(|option| {
+                why.contains(&format!(" {option} = "))
+                    || why.contains(&format!("option '{option}' in section"))
+            });
             let option = option.or_else(|| why.contains("action").then_some("action"));
             let place =
                 self.option_place(jail, option.unwrap_or("filter")).or_else(|| self.section_place(jail));

@@ -29,6 +29,9 @@ const FREE: &[&str] =
 /// Nobody reads more than this; a file that has them is no configuration.
 const MOST_PROBLEMS: usize = 1000;
 
+/// Among more names than this, none is looked for that may have been meant.
+const MOST_NAMES: usize = 2000;
+
 /// Looks through the files of one family.
 pub(crate) fn look(family: Family, leaves: &[Leaf], problems: &mut Vec<Problem>) {
     let used = references(leaves);
@@ -177,8 +180,9 @@ fn unknown(
         return;
     }
     // Parameters of actions and parts of regexes are named as one likes, so only what looks like a slip is told.
-    let candidates =
-        names.iter().copied().chain(used.iter().map(String::as_str).filter(|_| family == Family::Jail));
+    let searched = family == Family::Jail && used.len() < MOST_NAMES;
+    let others = searched.then(|| used.iter().map(String::as_str)).into_iter().flatten();
+    let candidates = names.iter().copied().chain(others);
     // `action_mw` is a variant, there to be chosen.
     let variant = names.iter().any(|name| plain.strip_prefix(name).is_some_and(|rest| rest.starts_with('_')));
     let meant = similar(plain, candidates).filter(|_| !plain.starts_with('_') && !variant);
@@ -228,7 +232,7 @@ pub(crate) fn similar<'a>(name: &str, among: impl Iterator<Item = &'a str>) -> O
         _ => 2,
     };
     among
-        .filter(|known| *known != name)
+        .filter(|known| *known != name && known.len().abs_diff(name.len()) <= 8)
         .map(|known| (slips(&ours, &plain(&known.to_lowercase())), known))
         .filter(|(slips, _)| *slips <= most)
         .min()
