@@ -268,16 +268,14 @@ pub enum JailSet {
     UseDns(Late<String>),
     /// `findtime TIME`
     FindTime(Late<Number>),
-    /// `bantime TIME`, whole seconds, negative for ever
-    BanTime(Late<i64>),
+    /// `bantime TIME`, of which the whole seconds count; negative for ever
+    BanTime(Late<Number>),
     /// `bantime.OPTION VALUE`
     BanTimeOption {
         /// `increment`, `factor`, …, without `bantime.`; unknown ones are stored too.
         option: String,
-        /// As given; the log shows it so (of `increment` the bool).
+        /// As given, and so the log shows it; empty unsets.
         given: Value,
-        /// What `get` tells then: bool for `increment`, seconds for `maxtime` and `rndtime`; None unsets.
-        value: Late<Value>,
     },
     /// `datepattern PATTERN`
     DatePattern(Late<String>),

@@ -183,6 +183,7 @@ impl Server {
                 Ok(Value::None)
             }
             Request::StopAll => {
+                self.log.info("server", "Stopping all jails");
                 self.stop_jails();
                 Ok(Value::None)
             }

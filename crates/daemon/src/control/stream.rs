@@ -49,14 +49,20 @@ impl Server {
     pub(crate) fn reload(&self, reload: Reload) -> Result<(), Exception> {
         let _one = lock(&self.configuring);
         match &reload.jail {
-            Some(jail) => {
-                let known = lock(&self.jails).contains_key(jail.as_str());
-                if !known && !reload.if_exists {
-                    return Err(unknown_jail(jail));
-                }
-                self.log.info("server", format!("Reload jail {jail}"));
-            }
+            Some(jail) => self.log.info("server", format!("Reload jail {jail}")),
             None => self.log.info("server", "Reload all jails"),
+        }
+        let result = self.reload_now(reload);
+        self.log.info("server", "Reload finished.");
+        result
+    }
+
+    fn reload_now(&self, reload: Reload) -> Result<(), Exception> {
+        if let Some(jail) = &reload.jail {
+            let known = lock(&self.jails).contains_key(jail.as_str());
+            if !known && !reload.if_exists {
+                return Err(unknown_jail(jail));
+            }
         }
         let stream = reload.stream?;
         self.surroundings.reread_settings();
@@ -79,9 +85,7 @@ impl Server {
                 self.stop_jail(&jail.name)?;
             }
         }
-        let result = self.carry_out(plan);
-        self.log.info("server", "Reload finished.");
-        result
+        self.carry_out(plan)
     }
 
     fn plan(&self, stream: &[Value], reload: bool) -> Plan {

@@ -160,7 +160,7 @@ impl Running {
             let text = format!(
                 "Unsupported extended jail status flavor '{flavor}'. Supported: ['short', 'basic', 'cymru']"
             );
-            self.surroundings.log.warning("jail", text);
+            self.surroundings.log.warning("actions", text);
         }
         Value::List(vec![pair("Filter", Value::List(filter)), pair("Actions", Value::List(actions))])
     }

@@ -141,11 +141,11 @@ impl Definition {
             }
             JailSet::BanTime(seconds) => {
                 let seconds = seconds?;
-                self.jail.bans.set_bantime(&Value::Int(seconds));
+                self.jail.bans.set_bantime(&Value::Int(seconds.trunc()?));
                 log.info("actions", format!("  banTime: {seconds}"));
             }
-            JailSet::BanTimeOption { option, given, .. } => {
-                log.write(&set_line(&option, &shown_option(&option, &given)));
+            JailSet::BanTimeOption { option, given } => {
+                log.write(&set_line(&option, &given));
                 self.jail.increment.set(&option, &given)?;
             }
             JailSet::AddAction { action, python } => {
@@ -175,6 +175,7 @@ impl Definition {
     /// What decides about a line: the filter, and who is ignored.
     fn set_judgement(&mut self, command: JailSet, kept: JailSet, log: &Log) -> Result<(), Exception> {
         let mut ignores = false;
+        let refused = |error| refused(error, log);
         match command {
             JailSet::IgnoreSelf(on) => {
                 self.jail.ignore.set_ignoreself(on);
@@ -292,18 +293,9 @@ fn set_property(action: &mut Action, property: &str, value: Value) -> Result<(),
     Ok(())
 }
 
-/// What the log shows of a `bantime.…` option: as given, but of the switch what it means.
-fn shown_option(option: &str, given: &Value) -> Value {
-    match (option, given) {
-        ("increment", Value::Str(word)) => {
-            Value::Bool(matches!(word.to_ascii_lowercase().as_str(), "1" | "on" | "true" | "yes"))
-        }
-        ("increment", other) => Value::Bool(other.is_true()),
-        (_, other) => other.clone(),
-    }
-}
-
-fn refused(error: RegexError) -> Exception {
+/// What Fail2ban answers to an expression that it refuses, and logs.
+fn refused(error: RegexError, log: &Log) -> Exception {
+    log.error("filter", error.to_string());
     let class = "fail2ban.server.failregex.RegexException";
     Exception { class: class.to_owned(), args: vec![error.to_string().into()] }
 }
@@ -380,6 +372,7 @@ fn means(jail: &str, backend: &str, log: &Log) -> Result<Means, Exception> {
             let text = format!(
                 "Unknown backend {backend}. Must be among ['pyinotify', 'gamin', 'polling', 'systemd'] or 'auto'"
             );
+            log.error("jail", text.as_str());
             return Err(Exception::builtin("ValueError", text));
         }
     };

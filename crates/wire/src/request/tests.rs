@@ -53,7 +53,6 @@ fn wrong_words_raise_what_fail2ban_raises() {
         ),
         ("set web unbanip", MISSING),
         ("set web ignorecache foo", "ValueError('expected option, wrong syntax at 0: foo')"),
-        ("set web ignorecache max-count=5", "KeyError('key')"),
         ("set web addaction b /x.py", MISSING),
         ("set loglevel foo", "ValueError(\"Invalid log level 'FOO'\")"),
         ("set loglevel -1", "ValueError(\"Invalid log level '-1'\")"),
@@ -191,6 +190,17 @@ mod properties {
         #[test]
         fn any_words_are_answered(words in prop::collection::vec(value(), 0..6)) {
             let _ = Request::parse(&words);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_value_counts_after_the_jail_was_found() {
+        for line in
+            ["ignorecache max-count=5", "ignorecache key=x,max-time=y", "logencoding foo", "bantime x"]
+        {
+            let words: Vec<Value> =
+                ["set", "web"].into_iter().chain(line.split(' ')).map(Value::from).collect();
+            assert!(Request::parse(&words).is_ok(), "{line}");
         }
     }
 }

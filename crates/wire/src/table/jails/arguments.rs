@@ -4,7 +4,7 @@ use portcullis_value::{Exception, Number, Value, int, options, seconds};
 
 use crate::encodings;
 use crate::request::{IgnoreCache, JailGet, JailSet, Late, PythonAction};
-use crate::words::{Words, boolean, cased_text, exception, sized_text, strict_text, type_error};
+use crate::words::{Words, cased_text, exception, sized_text, strict_text, type_error};
 
 type Result<T> = std::result::Result<T, Exception>;
 
@@ -56,15 +56,7 @@ fn cache(parameters: &[(String, String)]) -> Late<Option<IgnoreCache>> {
 }
 
 pub(super) fn ban_time_option(option: &str, w: Words<'_>) -> Result<JailSet> {
-    let given = w.at(0)?.clone();
-    let unset = given == Value::None || given.as_str() == Some("");
-    let value: Late<Value> = match option {
-        "increment" => Ok(Value::Bool(boolean(&given))),
-        _ if unset => Ok(Value::None),
-        "maxtime" | "rndtime" => seconds(&given).map(Value::from),
-        _ => Ok(given.clone()),
-    };
-    Ok(JailSet::BanTimeOption { option: option.to_owned(), given, value })
+    Ok(JailSet::BanTimeOption { option: option.to_owned(), given: w.at(0)?.clone() })
 }
 
 pub(super) fn use_dns(w: Words<'_>) -> Result<JailSet> {

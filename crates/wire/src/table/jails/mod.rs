@@ -2,7 +2,7 @@
 
 mod arguments;
 
-use portcullis_value::{Exception, Number, seconds};
+use portcullis_value::{Exception, seconds};
 
 use super::Group::{
     CommandActionConfiguration as CommandConfiguration, CommandActionInformation as CommandInformation,
@@ -131,7 +131,7 @@ pub(super) static ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "bantime",
-        at: At::JailSet(|_, w| Ok(JailSet::BanTime(seconds(w.at(0)?).and_then(Number::trunc)))),
+        at: At::JailSet(|_, w| Ok(JailSet::BanTime(seconds(w.at(0)?)))),
         show: Show::Text,
         forms: &[form(Configuration, "<TIME>", "bans in <JAIL> for <TIME> seconds; negative means for ever")],
     },
