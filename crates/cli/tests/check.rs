@@ -56,7 +56,8 @@ fn syntax_errors_of_one_file_are_told_all_together() {
 
 #[test]
 fn a_good_configuration_has_no_problems() {
-    let (_dir, path) = usual("bantime = 1d\nignoreip = 127.0.0.1/8 ::1 192.168.0.0/16\n");
+    let (_dir, path) =
+        usual("bantime = 1d\nignoreip = 127.0.0.1/8 ::1 192.168.0.0/16\nmta = mail ; customary\n");
     let output = check(&["-c", &path]);
     let shown = text(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{shown}");

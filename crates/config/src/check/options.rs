@@ -32,6 +32,10 @@ const MOST_PROBLEMS: usize = 1000;
 /// Among more names than this, none is looked for that may have been meant.
 const MOST_NAMES: usize = 2000;
 
+/// Names that jails have by custom, for actions and filters to refer to; that none does is no mistake.
+const CUSTOMARY: &[&str] =
+    &["port", "protocol", "chain", "mode", "banaction", "banaction_allports", "destemail", "sender", "mta"];
+
 /// Looks through the files of one family.
 pub(crate) fn look(family: Family, leaves: &[Leaf], problems: &mut Vec<Problem>) {
     let used = references(leaves);
@@ -98,7 +102,7 @@ pub(crate) fn named(text: &str) -> Vec<String> {
 pub(crate) fn known(family: Family) -> Vec<&'static str> {
     match family {
         Family::Server => server::option_names().chain(["stacksize"]).collect(),
-        Family::Jail => jail::option_names().collect(),
+        Family::Jail => jail::option_names().chain(CUSTOMARY.iter().copied()).collect(),
         Family::Filter => FILTER_OPTIONS.to_vec(),
         Family::Action => ACTION_OPTIONS.to_vec(),
     }
