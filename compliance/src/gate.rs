@@ -111,13 +111,25 @@ impl Gate {
         assert!(came.is_some(), "{otherwise}\n{}{}", said(0), said(1));
     }
 
+    /// Waits until the kernel's rules name [`ATTACKER`](crate::ATTACKER): both programs log a ban before they carry it out.
+    ///
+    /// # Panics
+    /// If they do not within half a minute.
+    pub fn wait_closed(&self) {
+        let attacker = crate::ATTACKER.to_string();
+        let rules = || self.hosts.server.sh("nft list ruleset; iptables -S");
+        let closed = wait_for(Duration::from_secs(30), || rules().contains(&attacker).then_some(()));
+        assert!(closed.is_some(), "no rule names {attacker}:\n{}", rules());
+    }
+
     /// Tries to log in as root with a wrong password, by ssh from one of the attacker's addresses.
     pub fn attempt(&self, from: IpAddr, password: &str) -> Attempt {
         let output = self
             .hosts
             .attacker
-            .command("sshpass")
-            .args(["-p", password, "ssh", "-F", "/dev/null", "-b", &from.to_string()])
+            // A gate that closes while the connection is open leaves ssh waiting.
+            .command("timeout")
+            .args(["20", "sshpass", "-p", password, "ssh", "-F", "/dev/null", "-b", &from.to_string()])
             .args(["-o", "PreferredAuthentications=password", "-o", "NumberOfPasswordPrompts=1"])
             .args(["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"])
             .args(["-o", "LogLevel=ERROR", "-o", "ConnectTimeout=10"])
@@ -141,8 +153,9 @@ impl Gate {
         let output = self
             .hosts
             .attacker
-            .command("ssh")
-            .args(["-F", "/dev/null", "-b", &from.to_string(), "-o", "PreferredAuthentications=none"])
+            .command("timeout")
+            .args(["20", "ssh", "-F", "/dev/null", "-b", &from.to_string()])
+            .args(["-o", "PreferredAuthentications=none"])
             .args(["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"])
             .args(["-o", "LogLevel=ERROR", "-o", "ConnectTimeout=10", "-o", "BatchMode=yes"])
             .args([&format!("root@{SERVER}"), "true"])
