@@ -119,10 +119,11 @@ impl Detector {
     }
 
     /// The first template's pattern (None for those that have none: epoch, TAI64N) and its name, as `get JAIL datepattern`
-    /// answers.
+    /// answers. More than two templates have a name together.
     pub fn name(&self) -> (Option<&str>, &str) {
         match &self.datepattern {
             Some(given) if given == "{NONE}" => (Some("{UNB}^"), "^"),
+            _ if self.slots.len() > 2 => (None, "Default Detectors"),
             _ => match self.own.first() {
                 Some((pattern, name)) => (Some(pattern.as_str()).filter(|pattern| !pattern.is_empty()), name),
                 None => (None, "Default Detectors"),
