@@ -59,10 +59,11 @@ pub(crate) fn our_binary() -> PathBuf {
             if let Some(path) = std::env::var_os("PORTCULLIS_BIN") {
                 return PathBuf::from(path);
             }
-            // target/PROFILE/deps/TEST, or target/PROFILE/TOOL
+            // target/PROFILE/deps/TEST, target/PROFILE/examples/BENCH, or target/PROFILE/TOOL
             let exe = std::env::current_exe().unwrap();
             let dir = exe.parent().unwrap();
-            let dir = if dir.ends_with("deps") { dir.parent().unwrap() } else { dir };
+            let nested = dir.ends_with("deps") || dir.ends_with("examples");
+            let dir = if nested { dir.parent().unwrap() } else { dir };
             let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
             build.args(["build", "--quiet", "--package", "portcullis"]).current_dir(workspace());
             if dir.ends_with("release") {
