@@ -95,8 +95,8 @@ impl Row<'_> {
     }
 
     fn tag(&self, tag: &str) -> Option<String> {
-        if let Some(name) = tag.strip_prefix("F-") {
-            let value = self.hit.data.get(&name.to_lowercase());
+        if let Some(key) = captured_key(tag) {
+            let value = self.hit.data.get(&key);
             return Some(
                 value.filter(|value| **value != Value::None).map(Value::to_string).unwrap_or_default(),
             );
@@ -114,6 +114,17 @@ impl Row<'_> {
             _ => return None,
         })
     }
+}
+
+/// The key of a captured value: `F-USER` is `user`, `F-ID` is `fid`, `F-PORT` is `fport`.
+fn captured_key(tag: &str) -> Option<String> {
+    let name = tag.strip_prefix("F-").filter(|name| !name.is_empty())?;
+    let fits = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_' || c == '-';
+    name.chars().all(fits).then(|| match name {
+        "ID" => "fid".into(),
+        "PORT" => "fport".into(),
+        _ => name.to_ascii_lowercase(),
+    })
 }
 
 /// The name under which an address is looked up, without its zone.

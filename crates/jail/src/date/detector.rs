@@ -47,11 +47,12 @@ struct Last {
     end: Edge,
 }
 
-/// A column, and the character there that tells that a date begins or ends.
+/// A column where a date begins or ends, and the characters on both sides of it; `None` where the line begins or ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Edge {
     column: usize,
-    mark: Option<char>,
+    outside: Option<char>,
+    inside: Option<char>,
 }
 
 /// A date in a line.
@@ -295,31 +296,36 @@ fn span_columns(line: &str, (start, end): (usize, usize)) -> (usize, usize) {
     (column, column + columns(&line[start..end]))
 }
 
-/// Byte offset of a column, if the line is long enough.
-fn byte_of(line: &str, column: usize) -> Option<usize> {
+/// Byte offset of a column; the line's end, if it is shorter.
+fn byte_of(line: &str, column: usize) -> usize {
     if line.is_ascii() {
-        return (column <= line.len()).then_some(column);
+        return column.min(line.len());
     }
-    line.char_indices().map(|(at, _)| at).chain([line.len()]).nth(column)
+    line.char_indices().nth(column).map_or(line.len(), |(at, _)| at)
 }
 
-fn outside_word(c: char) -> Option<char> {
-    (!c.is_alphanumeric()).then_some(c)
+/// The character in a column.
+fn char_in(line: &str, column: usize) -> Option<char> {
+    line[byte_of(line, column)..].chars().next()
 }
 
 impl Edge {
-    /// Where a date begins that starts at byte `at`: the character before it, or its first one.
+    /// The edge of a date that starts at byte `at`.
     fn start(line: &str, at: usize, column: usize) -> Self {
-        let before = line[..at].chars().next_back();
-        let mark = before.or_else(|| line[at..].chars().next().and_then(outside_word));
-        Edge { column, mark }
+        let (outside, inside) = (line[..at].chars().next_back(), line[at..].chars().next());
+        Edge { column, outside, inside }
     }
 
-    /// Where a date ends that stops before byte `at`: the character behind it, or its last one.
+    /// The edge of a date that stops before byte `at`.
     fn end(line: &str, at: usize, column: usize) -> Self {
-        let behind = line[at..].chars().next();
-        let mark = behind.or_else(|| line[..at].chars().next_back().and_then(outside_word));
-        Edge { column, mark }
+        let (outside, inside) = (line[at..].chars().next(), line[..at].chars().next_back());
+        Edge { column, outside, inside }
+    }
+
+    /// Whether a line with these characters around the column looks the same there: outside of the date, or inside if
+    /// that is no letter and no digit.
+    fn is_like(&self, outside: Option<char>, inside: Option<char>) -> bool {
+        outside == self.outside || (inside == self.inside && !inside.is_some_and(char::is_alphanumeric))
     }
 }
 
@@ -330,9 +336,10 @@ impl Last {
 
     /// The bytes in which the last date stood, when the line looks the same around them.
     fn within(&self, line: &str) -> Option<(usize, usize)> {
-        let (start, end) = (byte_of(line, self.start.column)?, byte_of(line, self.end.column)?);
-        let same = Edge::start(line, start, self.start.column) == self.start
-            && Edge::end(line, end, self.end.column) == self.end;
-        same.then_some((start, end))
+        let before = |column: usize| column.checked_sub(1).and_then(|column| char_in(line, column));
+        let (start, end) = self.columns();
+        let same = self.start.is_like(before(start), char_in(line, start))
+            && self.end.is_like(char_in(line, end), before(end));
+        same.then(|| (byte_of(line, start), byte_of(line, end)))
     }
 }

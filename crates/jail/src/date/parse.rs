@@ -123,7 +123,7 @@ fn number(text: &str) -> Option<i32> {
 }
 
 /// The value of a decimal digit. Unicode has them in rows of ten that begin at a code point ending in 0 or in 6.
-fn digit(c: char) -> Option<i32> {
+pub(super) fn digit(c: char) -> Option<i32> {
     if c.is_ascii() {
         return c.to_digit(10).and_then(|d| i32::try_from(d).ok());
     }

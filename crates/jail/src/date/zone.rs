@@ -3,6 +3,7 @@
 use portcullis_value::repr_str;
 
 use super::DateError;
+use super::parse::digit;
 
 /// Seconds east of UTC.
 pub type Offset = i32;
@@ -69,17 +70,16 @@ pub(crate) fn offset(text: &str) -> Option<Offset> {
     let Some(sign) = text.find(['+', '-']) else { return abbreviation(text) };
     let (name, signed) = text.split_at(sign);
     let base = if name.is_empty() { 0 } else { abbreviation(name)? };
-    let digits: Vec<u8> = signed
-        .bytes()
+    // Digits of any script, as in the other fields.
+    let digits: Option<Vec<i32>> = signed
+        .chars()
         .skip(1)
         .enumerate()
-        .filter(|(i, b)| !(*i == 2 && *b == b':'))
-        .map(|(_, b)| b)
+        .filter(|(i, c)| !(*i == 2 && *c == ':'))
+        .map(|(_, c)| digit(c))
         .collect();
-    if !matches!(digits.len(), 2 | 4) || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let number = |digits: &[u8]| digits.iter().fold(0, |n, b| n * 10 + i32::from(b - b'0'));
+    let digits = digits.filter(|digits| matches!(digits.len(), 2 | 4))?;
+    let number = |digits: &[i32]| digits.iter().fold(0, |n, digit| n * 10 + digit);
     let seconds = number(&digits[..2]) * 3600 + number(&digits[2..]) * 60;
     Some(base + if signed.starts_with('-') { -seconds } else { seconds })
 }
@@ -101,6 +101,7 @@ mod tests {
         assert_eq!(offset("-0530"), Some(-19_800));
         assert_eq!(offset("+05:30"), Some(19_800));
         assert_eq!(offset("+02"), Some(7200));
+        assert_eq!(offset("+02:0٣"), Some(7380));
         assert_eq!(offset("NPT"), Some(20_700));
         for unknown in ["IST", "XXX", "cet", "+2", "", "+020", "+02:0"] {
             assert_eq!(offset(unknown), None, "{unknown}");
