@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use regex::Regex;
+use regex::{Captures, Match, Regex};
 
 use super::DateError;
 use super::hand::{Hand, Place};
@@ -134,9 +134,9 @@ impl Template {
             Engine::Linear(variants) => variants
                 .iter()
                 .filter_map(|regex| {
-                    let whole = regex.find_at(line, from)?;
-                    let captures = regex.captures_at(line, whole.start())?;
-                    let date = self.groups.iter().find_map(|group| captures.get(*group))?;
+                    let captures = self.captures(regex, line, from)?;
+                    let whole = captures.get(0)?;
+                    let date = self.date(&captures)?;
                     // Where the groups are given, what stands around them is only looked at.
                     let whole = if self.groups.len() > 1 {
                         (date.start(), date.end())
@@ -160,6 +160,24 @@ impl Template {
         (!past_the_end).then_some(span)
     }
 
+    /// The left-most match whose date does not begin before `from`.
+    fn captures<'l>(&self, regex: &Regex, line: &'l str, from: usize) -> Option<Captures<'l>> {
+        // What stands before such a date is only looked at: it may stand before `from`.
+        let mut at = if self.groups.len() > 1 { 0 } else { from };
+        loop {
+            let whole = regex.find_at(line, at)?;
+            let captures = regex.captures_at(line, whole.start())?;
+            if self.groups.len() == 1 || self.date(&captures)?.start() >= from {
+                return Some(captures);
+            }
+            at = whole.end();
+        }
+    }
+
+    fn date<'l>(&self, captures: &Captures<'l>) -> Option<Match<'l>> {
+        self.groups.iter().find_map(|group| captures.get(*group))
+    }
+
     /// Hands the groups of the date that `find` found to `take`, by name, and by number for the epochs.
     pub(crate) fn read(&self, line: &str, from: usize) -> Option<Raw> {
         let mut raw = Raw::default();
@@ -167,7 +185,7 @@ impl Template {
             Engine::Linear(variants) => {
                 let (regex, captures) = variants
                     .iter()
-                    .filter_map(|regex| Some((regex, regex.captures_at(line, from)?)))
+                    .filter_map(|regex| Some((regex, self.captures(regex, line, from)?)))
                     .min_by_key(|(_, captures)| captures.get(0).map(|m| m.start()))?;
                 let groups: Option<&[usize]> = match self.reading {
                     Reading::Fields => None,
