@@ -32,6 +32,7 @@ mod gate;
 mod hosts;
 mod peer;
 mod program;
+mod random;
 mod skip;
 
 pub use compare::{Comparison, diff};
@@ -39,6 +40,7 @@ pub use gate::{Attempt, Gate};
 pub use hosts::{ATTACKER, FRIEND, Host, Hosts, SERVER};
 pub use peer::{Output, Peer, Signal, both};
 pub use program::{Who, farm, genuine_root, require_tools, tool, tool_path, workspace};
+pub use random::{Random, number};
 pub use skip::skip;
 
 use std::time::{Duration, Instant};

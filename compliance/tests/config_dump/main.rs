@@ -3,13 +3,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::format_push_string)]
 
+mod by_hand;
+mod dialect;
 mod peers;
 mod trees;
+mod vocabulary;
 
 use std::path::Path;
 
 use peers::{Genuine, genuine_root, ours};
-use portcullis_compliance::Comparison;
+use portcullis_compliance::{Comparison, number};
 
 /// Compares both for one directory.
 fn same(
@@ -124,7 +127,7 @@ fn trees_made_by_hand_are_read_alike() {
     let mut genuine = Genuine::new(&root);
     let mut comparison = Comparison::new("trees made by hand");
     let place = tempfile::Builder::new().prefix("hand-").tempdir().unwrap();
-    for (about, arguments, tree) in trees::by_hand() {
+    for (about, arguments, tree) in by_hand::by_hand() {
         let directory = place.path().join("t");
         tree.write(&directory);
         same(&mut comparison, &mut genuine, &directory, &arguments, about);
@@ -168,7 +171,7 @@ fn bytes_that_are_no_text_are_told_alike() {
     }
     for (index, bytes) in cases.iter().enumerate() {
         let directory = place.path().join("t");
-        trees::Tree {
+        by_hand::Tree {
             files: vec![("jail.conf".into(), "[j]\nenabled=true\nfilter=\nbackend=auto\n".into())],
         }
         .write(&directory);
@@ -181,7 +184,6 @@ fn bytes_that_are_no_text_are_told_alike() {
 
 /// How many random trees a run compares: `TREES`, or 200. The first seed is `SEED`, or the day's number.
 fn random_run() -> (u64, u64) {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
     let day = std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs() / 86_400);
     (number("SEED").unwrap_or(day * 1_000_000), number("TREES").unwrap_or(200))
 }
@@ -220,7 +222,8 @@ fn random_trees_are_read_alike() {
     let place = tempfile::Builder::new().prefix("trees-").tempdir().unwrap();
     for seed in first..first + count {
         let directory = place.path().join("t");
-        let tree = trees::tree(seed);
+        // Every third is like what people have: Fail2ban 1.1's own ways, services with their variants, panels' leftovers.
+        let tree = if seed % 3 == 2 { dialect::tree(seed) } else { trees::tree(seed) };
         tree.write(&directory);
         let flags: &[&str] = match seed % 8 {
             0 => &["-t"],

@@ -1,141 +1,9 @@
 //! Random configuration directories, from a seed: a small grammar over everything that the dialect has, and its mistakes.
 
-use std::path::Path;
+use portcullis_compliance::Random;
 
-/// A small generator of numbers (splitmix64): the same seed, the same tree, on every machine.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        (self.next() % n as u64) as usize
-    }
-
-    /// True once in `n` times.
-    fn once_in(&mut self, n: usize) -> bool {
-        self.below(n) == 0
-    }
-
-    fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
-        from[self.below(from.len())]
-    }
-}
-
-const SERVER: &str = "[Definition]\nallowipv6=auto\nsocket=/s\npidfile=/p\nloglevel=INFO\nlogtarget=/l\nsyslogsocket=auto\n\
-                      dbfile=None\ndbpurgeage=1d\n";
-
-/// The trees of `by_hand.txt`: what each is about, the arguments, the tree.
-pub(crate) fn by_hand() -> Vec<(&'static str, Vec<&'static str>, Tree)> {
-    let text: &'static str = include_str!("by_hand.txt");
-    let (_, text) = text.split_once("\n=== ").unwrap();
-    text.split("\n=== ").map(one_by_hand).collect()
-}
-
-fn one_by_hand(text: &'static str) -> (&'static str, Vec<&'static str>, Tree) {
-    let (head, body) = text.split_once('\n').unwrap();
-    let (about, arguments) = head.split_once('|').unwrap_or((head, "-d"));
-    let file = |name: &str, text: &str| (name.to_owned(), text.to_owned());
-    let mut files = vec![
-        file("fail2ban.conf", SERVER),
-        file("filter.d/f.conf", "[Definition]\nfailregex=^x <HOST>\n"),
-        file("action.d/a.conf", "[Definition]\nactionban=echo <ip>\n"),
-    ];
-    for part in body.strip_prefix("--- ").unwrap().split("\n--- ") {
-        let (name, text) = part.split_once('\n').unwrap_or((part, ""));
-        files.retain(|(known, _)| known != name);
-        if text.trim() != "-none-" {
-            files.push((name.to_owned(), format!("{text}\n")));
-        }
-    }
-    (about.trim(), arguments.split_whitespace().collect(), Tree { files })
-}
-
-/// A configuration directory before it is written.
-pub(crate) struct Tree {
-    pub(crate) files: Vec<(String, String)>,
-}
-
-impl Tree {
-    pub(crate) fn write(&self, directory: &Path) {
-        for (name, text) in &self.files {
-            let path = directory.join(name);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        }
-    }
-
-    /// The files' text, for a person who looks for the reason of a difference.
-    pub(crate) fn show(&self) -> String {
-        self.files.iter().map(|(name, text)| format!("==> {name}\n{text}\n")).collect()
-    }
-}
-
-#[rustfmt::skip]
-const JAILS: &[&str] = &[
-    "j", "k", "web-1", "Sec", "sec", "ä", "o'k", "a b", "j]x",
-];
-#[rustfmt::skip]
-const NAMES: &[&str] = &[
-    "v0", "v1", "v2", "v3", "Own", "port",
-];
-#[rustfmt::skip]
-const JAIL_OPTIONS: &[&str] = &[
-    "maxretry", "maxmatches", "findtime", "bantime", "bantime.increment", "bantime.factor",
-    "bantime.formula", "bantime.multipliers", "bantime.maxtime", "bantime.rndtime", "bantime.overalljails",
-    "ignorecommand", "ignoreself", "ignoreip", "ignorecache", "logtimezone", "logencoding", "logpath",
-    "usedns", "prefregex", "ignoreregex", "failregex", "maxlines", "datepattern", "journalmatch", "backend",
-    "action", "filter", "enabled", "IgnoreIP", "BANTIME", "mode",
-];
-#[rustfmt::skip]
-const FILTER_OPTIONS: &[&str] = &[
-    "usedns", "prefregex", "ignoreregex", "failregex", "failregex", "maxlines", "datepattern",
-    "journalmatch", "p", "date", "t0", "t1", "t2", "T3", "re-a", "re-b", "logtype", "before", "bantime",
-    "__name__",
-];
-#[rustfmt::skip]
-const ACTION_OPTIONS: &[&str] = &[
-    "actionstart", "actionstart_on_demand", "actionstop", "actionflush", "actionreload", "actioncheck",
-    "actionrepair", "actionrepair_on_unban", "actionban", "actionban", "actionprolong", "actionreban",
-    "actionunban", "norestored", "timeout", "t0", "t1", "t2", "T3", "re-a", "re-b", "chain", "name",
-    "actname", "bantime", "matches",
-];
-#[rustfmt::skip]
-const TAGS: &[&str] = &[
-    "t0", "t1", "t2", "t3", "T3", "HOST", "ip", "F-USER", "/F-USER", "re-<mode>", "re-<t0>", "known/t0",
-    "known/t1", "known/chain", "chain", "Init/t0", "Definition/t1", "DEFAULT/t2", "default/t2", "nope/x",
-    "logtype", "name", "actname", "bantime", "matches", "maxretry", "findtime", "logpath", "port",
-    "enabled", "backend", "known/failregex", "known/actionban", "lt_file/t0", "norestored", "x y",
-    "ipmatches", "failregex", "maxlines", "mode", "usedns", "ignoreip",
-];
-#[rustfmt::skip]
-const REFERENCES: &[&str] = &[
-    "v0", "v1", "v2", "v3", "own", "OWN", "__name__", "fail2ban_version", "known/v0", "known/v1",
-    "known/ignoreip", "known/failregex", "known/bantime", "known/t0", "default/v0", "default/v1", "sec/v0",
-    "j/v1", "j/own", "k/v2", "DEFAULT/v0", "Sec/v0", "known/action", "port",
-];
-/// References that never lead back to a variable: what trees without mistakes use.
-#[rustfmt::skip]
-const SAFE_REFERENCES: &[&str] = &[
-    "base", "BASE", "__name__", "fail2ban_version", "known/base", "default/base", "sec/base", "base2", "fail2ban_confpath",
-];
-#[rustfmt::skip]
-const LITERALS: &[&str] = &[
-    "x", "10m", "5", "-1", "1h 30m", "true", "ON", "yes", "no", "1", "0", "127.0.0.1/8 ::1", "a, b",
-    "^fail <HOST>$", "é", "\u{200b}", "😀", "a'b", "a\"b", "it's \"q\"", "a\\nb", "\\s+", "tab\there", "#x",
-    "a#b", "a;b", "1_0", " 7", "+3", "0x1", "auto", "warn", "raw", "$(id)", "100%%", "%%", "",
-];
-#[rustfmt::skip]
-const EXPRESSIONS: &[&str] = &[
-    "^fail <HOST>$", "bad <ip4>", "<t0> from <HOST>", "^%(v0)s", "a b", "\\d+ \\[", "[;#]", "<re-<mode>>",
-    "x{1,2}", "^<F-MLFID>s</F-MLFID>",
-];
+use crate::by_hand::Tree;
+use crate::vocabulary::*;
 
 struct Maker {
     random: Random,
@@ -145,7 +13,7 @@ struct Maker {
 
 /// The tree of a seed. Two of three have no mistake built in on purpose.
 pub(crate) fn tree(seed: u64) -> Tree {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let mistakes = if random.once_in(3) { 12 + random.below(40) } else { 0 };
     Maker { random, mistakes }.tree()
 }

@@ -1,5 +1,6 @@
 //! Filters and actions: a file's `[Definition]` and `[Init]`, what brackets in the jail change, and `<tags>` replaced.
 
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -96,6 +97,9 @@ pub(crate) struct Definition {
     options: IndexMap<String, Value>,
     /// The bracket's options, then those of `[Init]`, each of these behind a `known/…` of the same value.
     parameters: IndexMap<String, String>,
+    /// Tags that were looked for outside of the table. What the first reading found stays, though the second has other
+    /// variables.
+    found: RefCell<HashMap<String, Option<String>>>,
 }
 
 /// The name that files are asked for, and the path of those files without extension.
@@ -147,6 +151,7 @@ impl Definition {
             given: Vec::new(),
             options: IndexMap::new(),
             parameters: bracket.into_iter().collect(),
+            found: RefCell::default(),
         };
         definition.read_options(reader, |_| false)?;
         definition.read_init()?;
@@ -242,8 +247,9 @@ impl Definition {
         // What has a conditional variant is the server's business as a whole.
         let names: Vec<String> = values.keys().filter(|name| !untouched.contains(*name)).cloned().collect();
         let mut elsewhere = |tag: &str| self.elsewhere(tag);
-        let mut tags = Tags { values: texts, untouched, elsewhere: &mut elsewhere, found: HashMap::new() };
+        let mut tags = Tags { values: texts, untouched, elsewhere: &mut elsewhere, found: self.found.take() };
         tags.replace(&names)?;
+        self.found.replace(tags.found);
         let mut texts = tags.values;
         for (name, value) in &mut values {
             if let Some(text) = texts.swap_remove(name) {
