@@ -75,6 +75,9 @@ pub(crate) struct Check {
     /// The directory of the configuration
     #[arg(short, long, value_name = "DIR", default_value = "/etc/fail2ban")]
     pub(crate) conf: PathBuf,
+    /// Look at the jails that are not enabled, too: their files and regular expressions
+    #[arg(short, long)]
+    pub(crate) all: bool,
     /// The problems as JSON
     #[arg(long)]
     pub(crate) json: bool,

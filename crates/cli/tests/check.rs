@@ -54,6 +54,93 @@ fn syntax_errors_of_one_file_are_told_all_together() {
     insta::assert_snapshot!("syntax", text(&output.stdout));
 }
 
+/// As [`check`], with programs of our own before those of the machine.
+fn check_with(programs: &[(&str, &str)], arguments: &[&str]) -> String {
+    use std::os::unix::fs::PermissionsExt;
+    let bin = tempfile::tempdir().unwrap();
+    for (name, script) in programs {
+        let path = bin.path().join(name);
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let path = format!("{}:{}", bin.path().display(), std::env::var("PATH").unwrap());
+    let output = Command::new(env!("CARGO_BIN_EXE_portcullis"))
+        .arg("check")
+        .args(arguments)
+        .env("PATH", path)
+        .output()
+        .unwrap();
+    text(&output.stdout)
+}
+
+#[test]
+fn of_a_log_that_is_not_there_one_learns_whether_the_journal_has_it() {
+    let (_dir, path) = usual("journalmatch = _SYSTEMD_UNIT=ssh.service + _COMM=sshd\n");
+    std::fs::remove_file(Path::new(&path).join("auth.log")).unwrap();
+    let has = "case \"$*\" in *'-- _SYSTEMD_UNIT=ssh.service + _COMM=sshd') echo 2026-11-22T10:00:00 h sshd: x;; esac";
+    let shown = check_with(&[("journalctl", has)], &["-c", &path]);
+    assert!(
+        shown.contains("the journal has lines of `_SYSTEMD_UNIT=ssh.service + _COMM=sshd`, the last one: 2026-11-22T10:00:00 h sshd: x\n"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("help: set `backend = systemd`: the journal has what this jail looks for"),
+        "{shown}"
+    );
+    let shown = check_with(&[("journalctl", "exit 0")], &["-c", &path]);
+    assert!(shown.contains("the journal has no line of"), "{shown}");
+    let shown = check_with(&[("journalctl", "echo no journal; exit 1")], &["-c", &path]);
+    assert!(shown.contains("if the service logs to the journal"), "{shown}");
+}
+
+/// The service is this test itself.
+#[test]
+fn a_jail_that_closes_other_ports_than_its_service_has_is_told() {
+    let program = std::fs::read_to_string(format!("/proc/{}/comm", std::process::id())).unwrap();
+    let listener = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let jail = |port: &str| {
+        format!(
+            "backend = auto\njournalmatch = _COMM={}\nport = {port}\naction = iptables-multiport[name=x, port=\"%(port)s\"]\n",
+            program.trim_end()
+        )
+    };
+    let (_dir, path) = usual(&jail("1,9"));
+    let shown = text(&check(&["-c", &path]).stdout);
+    assert!(shown.contains("warning[other-port]: jail `sshd` closes ports on which"), "{shown}");
+    assert!(shown.contains(&format!("help: set `port = {port}`")), "{shown}");
+    let (_dir, path) = usual(&jail(&format!("1,{port}")));
+    assert!(!text(&check(&["-c", &path]).stdout).contains("other-port"));
+    // A service that does not run is not judged.
+    let (_dir, path) = usual(&jail("1,9").replace(program.trim_end(), "nobody-runs-this"));
+    assert!(!text(&check(&["-c", &path]).stdout).contains("other-port"));
+}
+
+#[test]
+fn jails_that_are_not_enabled_are_looked_at_when_asked_for() {
+    let (_dir, path) = usual("[off]\nfilter = off\nlogpath = /nowhere\n");
+    std::fs::write(Path::new(&path).join("filter.d/off.conf"), "[Definition]\nfailregex = ^x (<HOST>$\n")
+        .unwrap();
+    assert!(text(&check(&["-c", &path]).stdout).ends_with("no problems; 1 jail enabled\n"));
+    let output = check(&["-c", &path, "--all"]);
+    let shown = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(shown.contains("error[bad-regex]"), "{shown}");
+    assert!(!shown.contains("missing-log"), "a jail that nobody wants needs no log: {shown}");
+    assert!(shown.ends_with("looked at, enabled or not\n"), "{shown}");
+}
+
+#[test]
+fn options_between_brackets_are_known_by_their_files() {
+    let (_dir, path) = usual("filter = sshd[mode=normal, logtype=file, failregex=\"^x <HOST>$\"]\n");
+    assert!(!text(&check(&["-c", &path]).stdout).contains("warning"));
+    let (_dir, path) = usual("filter = sshd[failrgex=\"^x <HOST>$\"]\n");
+    let shown = text(&check(&["-c", &path]).stdout);
+    assert!(shown.contains("jail.local:6:15\n"), "{shown}");
+    assert!(shown.contains("unknown option `failrgex` for the filter `sshd`"), "{shown}");
+    assert!(shown.contains("did you mean `failregex`?"), "{shown}");
+}
+
 #[test]
 fn a_good_configuration_has_no_problems() {
     let (_dir, path) =

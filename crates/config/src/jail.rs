@@ -102,7 +102,7 @@ impl Jail {
         for option in OPTIONS.iter().filter(|(option, ..)| FIRST_OPTIONS.contains(option)) {
             jail.read_option(reader, layers, *option)?;
         }
-        if jail.options.get("enabled") != Some(&Value::Truth(true)) {
+        if jail.options.get("enabled") != Some(&Value::Truth(true)) && !reader.even_disabled {
             return Ok(None);
         }
         jail.read_filter(reader, layers)?;

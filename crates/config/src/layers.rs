@@ -172,6 +172,8 @@ pub(crate) struct Reader<'a> {
     pub(crate) source: &'a Source,
     /// What is wrong with one jail costs that jail only.
     pub(crate) jail_by_jail: bool,
+    /// Jails are read whether they are enabled or not.
+    pub(crate) even_disabled: bool,
     pub(crate) messages: Messages,
     files: HashMap<PathBuf, Rc<File>>,
     /// Included files that are not there.
@@ -187,6 +189,7 @@ impl<'a> Reader<'a> {
         Reader {
             source,
             jail_by_jail: false,
+            even_disabled: false,
             messages: Messages::default(),
             files: HashMap::new(),
             absent: HashSet::new(),

@@ -23,6 +23,8 @@ pub struct Request {
     /// A file of wrong syntax in `jail.d/` or `jail.local` costs that file only: for a start, where the alternative is that
     /// nothing starts. Not for a reload, which then changes nothing.
     pub skip_broken_files: bool,
+    /// Jails that are not enabled are read as well: to see whether they could be.
+    pub even_disabled: bool,
     /// What there is to say about the files of `fail2ban.conf` was said by [`crate::read_server`].
     pub server_told: bool,
     /// Replaces the files' `loglevel`. The client gives what [`crate::read_server`] found, or its own option.
@@ -76,6 +78,7 @@ pub struct Failed {
 pub fn read(source: &Source, request: &Request) -> Result<Configuration, Failed> {
     let mut reader = Reader::new(source);
     reader.jail_by_jail = request.jail_by_jail;
+    reader.even_disabled = request.even_disabled;
     match Reading::default().read(&mut reader, request) {
         Ok(mut configuration) => {
             configuration.messages = reader.messages.0;

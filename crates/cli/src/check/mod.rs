@@ -3,6 +3,8 @@
 //! What the files' text tells comes from [`portcullis_config::check`]. Added here is what needs regular expressions,
 //! scripts of actions, or a look at this machine.
 
+mod journal;
+mod listening;
 mod regexes;
 mod render;
 mod tools;
@@ -26,10 +28,10 @@ pub(crate) fn run(arguments: &Check) -> ExitCode {
     let source = Source::with_catalogue(&arguments.conf);
     let path = std::env::var("PATH").unwrap_or_default();
     let path = preflight::Path::new(if path.is_empty() { SYSTEM.into() } else { format!("{path}:{SYSTEM}") });
-    let (problems, jails) = problems(&source, &path);
+    let (problems, jails) = problems(&source, &path, arguments.all);
     let count = |severity| problems.iter().filter(|problem| problem.severity == severity).count();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
-    let sum = render::sum(errors, warnings, jails, &arguments.conf);
+    let sum = render::sum(errors, warnings, jails, arguments.all, &arguments.conf);
     let out = if arguments.json {
         let list: Vec<Json> = problems.iter().map(as_json).collect();
         let all = json!({ "errors": errors, "warnings": warnings, "problems": list });
@@ -47,18 +49,28 @@ pub(crate) fn run(arguments: &Check) -> ExitCode {
     ExitCode::from(u8::from(errors > 0))
 }
 
-/// All problems, and how many jails are enabled.
-fn problems(source: &Source, path: &preflight::Path) -> (Vec<Problem>, usize) {
-    let mut checked = check::check(source);
+/// All problems, and how many jails were looked at.
+fn problems(source: &Source, path: &preflight::Path, all: bool) -> (Vec<Problem>, usize) {
+    let mut checked = check::check(source, all);
     let mut problems = std::mem::take(&mut checked.problems);
     if let Some(configuration) = checked.configuration.take() {
         let settings = portcullis_config::Settings::read(source.path()).unwrap_or_default();
+        let sockets = listening::Sockets::of_this_machine();
         for jail in &configuration.jails {
             let jail = Jail { name: jail, commands: of_jail(&configuration.stream, jail), checked: &checked };
             let mut found = Vec::new();
             regexes::look(&jail, &mut found);
-            values::look(&jail, &configuration.messages, &mut found);
-            tools::look(&jail, settings.of(jail.name), path, &mut found);
+            // What is missing on this machine is no fault of a jail that nobody wants.
+            let enabled = checked.is_enabled(jail.name);
+            if enabled {
+                journal::look(&jail, &configuration.messages, &mut found);
+            }
+            values::look(&jail, &mut found);
+            if enabled {
+                let actions = tools::actions(&jail);
+                tools::look(&jail, &actions, settings.of(jail.name), path, &mut found);
+                listening::look(&jail, &actions, &sockets, &mut found);
+            }
             // What was told of the same line already explains it.
             found.retain(|new| {
                 let told = |old: &Problem| old.severity == Severity::Error && same_line(old, new);

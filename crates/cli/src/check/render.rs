@@ -105,7 +105,7 @@ impl Window {
 }
 
 /// The last line.
-pub(super) fn sum(errors: usize, warnings: usize, jails: usize, directory: &Path) -> String {
+pub(super) fn sum(errors: usize, warnings: usize, jails: usize, all: bool, directory: &Path) -> String {
     let count = |count: usize, word: &str| match count {
         1 => format!("1 {word}"),
         count => format!("{count} {word}s"),
@@ -116,5 +116,6 @@ pub(super) fn sum(errors: usize, warnings: usize, jails: usize, directory: &Path
         (errors, 0) => count(errors, "error"),
         (errors, warnings) => format!("{}, {}", count(errors, "error"), count(warnings, "warning")),
     };
-    format!("{}: {found}; {} enabled", directory.display(), count(jails, "jail"))
+    let looked_at = if all { "looked at, enabled or not" } else { "enabled" };
+    format!("{}: {found}; {} {looked_at}", directory.display(), count(jails, "jail"))
 }

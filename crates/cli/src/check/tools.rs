@@ -11,12 +11,13 @@ use super::Jail;
 
 pub(super) fn look(
     jail: &Jail,
+    actions: &[Action],
     settings: &JailSettings,
     path: &preflight::Path,
     problems: &mut Vec<Problem>,
 ) {
-    for action in actions(jail) {
-        missing(jail, &action, settings, path, problems);
+    for action in actions {
+        missing(jail, action, settings, path, problems);
         if let Some(Value::Str(ports)) = action.property("port") {
             unknown_ports(jail, &ports, problems);
         }
@@ -24,7 +25,7 @@ pub(super) fn look(
 }
 
 /// The actions as the server would have them.
-fn actions(jail: &Jail) -> Vec<Action> {
+pub(super) fn actions(jail: &Jail) -> Vec<Action> {
     let properties = jail.commands.iter().filter_map(|words| match words.as_slice() {
         [_, _, what, name, Value::List(pairs)] if what.as_str() == Some("action") => {
             Some((name.as_str()?, pairs))

@@ -1,7 +1,6 @@
-//! Values of a jail: logs that are not there, times that are none, addresses that mean too many, growing ban times.
+//! Values of a jail: times that are none, addresses that mean too many, growing ban times.
 
 use ipnet::IpNet;
-use portcullis_config::Message;
 use portcullis_config::check::{Problem, Severity};
 use portcullis_jail::ban::Increment;
 use portcullis_value::{Value, seconds};
@@ -15,8 +14,7 @@ const MOST_ADDRESSES: usize = 20;
 /// Seconds of a hundred years: nobody means to ban for longer, but for ever.
 const CENTURY: f64 = 100.0 * 365.25 * 86400.0;
 
-pub(super) fn look(jail: &Jail, messages: &[Message], problems: &mut Vec<Problem>) {
-    logs(jail, messages, problems);
+pub(super) fn look(jail: &Jail, problems: &mut Vec<Problem>) {
     for option in ["findtime", "bantime"] {
         if let Some([value]) = jail.set(option).last()
             && seconds(value).is_err()
@@ -29,27 +27,6 @@ pub(super) fn look(jail: &Jail, messages: &[Message], problems: &mut Vec<Problem
         problems.extend(odd.take(MOST_ADDRESSES));
     }
     problems.extend(ladder(jail));
-}
-
-fn logs(jail: &Jail, messages: &[Message], problems: &mut Vec<Problem>) {
-    let none = format!("Have not found any log file for {} jail", jail.name);
-    if !messages.iter().any(|message| message.text == none) {
-        return;
-    }
-    let paths = jail.checked.value(jail.name, "logpath").unwrap_or_default();
-    let first = paths.lines().find(|line| !line.is_empty()).unwrap_or_default();
-    let (place, remarks) = jail.checked.text_place(jail.name, "logpath", first);
-    let hint = "correct `logpath`, or set `backend = systemd` if the service logs to the journal";
-    let problem =
-        Problem::new(Severity::Error, "missing-log", format!("jail `{}` has no log to read", jail.name))
-            .at(place, "no file matches")
-            .noting(remarks);
-    let enabled = jail.checked.option_place(jail.name, "enabled");
-    let problem = match enabled {
-        Some(place) => problem.remark("the jail is enabled here", place),
-        None => problem,
-    };
-    problems.push(problem.hint(hint));
 }
 
 fn no_time(jail: &Jail, option: &str, value: &Value) -> Problem {

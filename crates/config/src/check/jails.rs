@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use indexmap::IndexMap;
 
+use super::brackets;
 use super::options::{self, Family, similar};
 use super::tree::{Leaf, Tree};
 use super::{Place, Problem, Severity};
@@ -34,7 +35,7 @@ pub(super) struct Part {
     pub(super) files: Vec<Leaf>,
 }
 
-pub(super) fn check(source: &Source) -> Checked {
+pub(super) fn check(source: &Source, all: bool) -> Checked {
     let mut tree = Tree::new(source);
     let mut problems = Vec::new();
     let server = tree.family(&source.path().join("fail2ban"));
@@ -51,20 +52,25 @@ pub(super) fn check(source: &Source) -> Checked {
         jail_files,
         parts: IndexMap::new(),
     };
-    let enabled: Vec<String> = checked
+    let jails: Vec<String> = checked
         .layers
         .sections()
         .map(|(name, _)| name)
         .filter(|name| *name != "INCLUDES" && !name.starts_with("KNOWN/"))
-        .filter(|name| checked.layers.value(name, "enabled", &[]).is_ok_and(|text| python::truth(&text)))
+        .filter(|name| all || checked.is_enabled(name))
         .map(str::to_owned)
         .collect();
     let mut seen = Vec::new();
-    for jail in &enabled {
+    for jail in &jails {
         checked.parts_of(jail, source, &mut tree, &mut seen);
     }
-    let request =
-        Request { allow_no_files: true, jail_by_jail: true, skip_broken_files: true, ..Request::default() };
+    let request = Request {
+        allow_no_files: true,
+        jail_by_jail: true,
+        skip_broken_files: true,
+        even_disabled: all,
+        ..Request::default()
+    };
     if let Ok(configuration) = stream::read(source, &request) {
         checked.broken(&configuration);
         checked.configuration = Some(configuration);
@@ -115,7 +121,7 @@ pub(super) fn open(source: &Source, jail: &str) -> (Checked, bool) {
         parts: IndexMap::new(),
     };
     checked.parts_of(jail, source, &mut tree, &mut Vec::new());
-    let enabled = checked.value(jail, "enabled").is_some_and(|text| python::truth(&text));
+    let enabled = checked.is_enabled(jail);
     (checked, enabled)
 }
 
@@ -141,7 +147,12 @@ fn settings(source: &Source) -> Vec<Problem> {
 }
 
 impl Checked {
-    /// The jails that are enabled, be they good or not.
+    /// Whether the server would run this jail.
+    pub fn is_enabled(&self, jail: &str) -> bool {
+        self.value(jail, "enabled").is_some_and(|text| python::truth(&text))
+    }
+
+    /// The jails that were looked at, be they good or not.
     pub fn jails(&self) -> impl Iterator<Item = &str> {
         self.parts.keys().map(String::as_str)
     }
@@ -168,24 +179,27 @@ impl Checked {
         let filter = arguments::parse(&text("filter")).ok();
         let actions = text("action");
         let actions = arguments::split(&actions).into_iter().filter_map(|text| arguments::parse(text).ok());
-        let named = filter.into_iter().map(|filter| (Kind::Filter, filter.name));
+        let named = filter.into_iter().map(|filter| (Kind::Filter, filter));
         let mut found = Vec::new();
-        for (kind, name) in named.chain(actions.map(|action| (Kind::Action, action.name))) {
+        for (kind, reference) in named.chain(actions.map(|action| (Kind::Action, action))) {
+            let name = &reference.name;
             let python =
-                kind == Kind::Action && std::path::Path::new(&name).extension().is_some_and(|e| e == "py");
+                kind == Kind::Action && std::path::Path::new(name).extension().is_some_and(|e| e == "py");
             if python {
                 continue;
             }
-            let (_, stem) = definition::place(kind, &name, source.path());
+            let (_, stem) = definition::place(kind, name, source.path());
             let files = tree.family(&stem);
             if files.is_empty() {
-                found.push(self.absent(jail, kind, &name, source));
+                found.push(self.absent(jail, kind, name, source));
             } else if !seen.contains(&stem) {
                 let family = if kind == Kind::Filter { Family::Filter } else { Family::Action };
                 options::look(family, &files, &mut found);
                 seen.push(stem);
             }
-            parts.push(Part { kind, name, files });
+            let part = Part { kind, name: name.clone(), files };
+            found.extend(brackets::look(self, jail, &reference, &part));
+            parts.push(part);
         }
         self.problems.append(&mut found);
         self.parts.insert(jail.to_owned(), parts);

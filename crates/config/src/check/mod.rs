@@ -3,6 +3,7 @@
 //! Here is what the text of the files tells. Whether a regular expression is any good, or a program is installed, must be
 //! asked elsewhere; [`Checked`] knows where the text of an option came from, so that this can be shown, too.
 
+mod brackets;
 mod explain;
 mod jails;
 mod lines;
@@ -17,7 +18,7 @@ pub use problem::{Place, Problem, Remark, Severity};
 
 use crate::source::Source;
 
-/// Reads everything that the enabled jails of a configuration are made of.
-pub fn check(source: &Source) -> Checked {
-    jails::check(source)
+/// Reads everything that the enabled jails of a configuration are made of; with `all`, those that are not enabled, too.
+pub fn check(source: &Source, all: bool) -> Checked {
+    jails::check(source, all)
 }

@@ -33,7 +33,7 @@ const MOST_PROBLEMS: usize = 1000;
 const MOST_NAMES: usize = 2000;
 
 /// Names that jails have by custom, for actions and filters to refer to; that none does is no mistake.
-const CUSTOMARY: &[&str] =
+pub(super) const CUSTOMARY: &[&str] =
     &["port", "protocol", "chain", "mode", "banaction", "banaction_allports", "destemail", "sender", "mta"];
 
 /// Looks through the files of one family.
