@@ -13,7 +13,6 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use client::Name;
-use portcullis::Command;
 
 fn main() -> ExitCode {
     let mut words: Vec<OsString> = std::env::args_os().collect();
@@ -25,12 +24,5 @@ fn main() -> ExitCode {
         Some("fail2ban-regex") => return regex::run("fail2ban-regex", words),
         _ => {}
     }
-    match portcullis::Arguments::parse().command {
-        Command::Status(status) => client::report(&status),
-        Command::Check(check) => check::run(&check),
-        Command::Config(portcullis::Config::Show(show)) => config::show(&show),
-        Command::Server(words) => client::run(Name::OurServer, words.words),
-        Command::Regex(words) => regex::run("portcullis regex", words.words),
-        Command::Client(words) => client::run(Name::OurClient, words.words),
-    }
+    portcullis::run(portcullis::Arguments::parse().command)
 }

@@ -5,6 +5,7 @@
 
 pub mod act;
 mod control;
+mod events;
 mod jailer;
 pub mod log;
 mod names;

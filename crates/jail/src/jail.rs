@@ -3,6 +3,8 @@
 //! Puts filter, ignore list, tally and bans together in the order in which Fail2ban does, and says what has to be done. It
 //! does nothing itself; whoever drives it carries out the [`Effect`]s in their order.
 
+mod by_hand;
+
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
@@ -16,6 +18,8 @@ use crate::tally::{Tally, known};
 use crate::time::local_text;
 use crate::{Failure, Id, Level, LogLine, MatchedLine, Outside, Ticket, Timestamp};
 
+pub use by_hand::{ByHand, FOR, WHY};
+
 /// Tallies are cleaned up this often, in seconds, as Fail2ban does.
 const CLEANUP: f64 = 5.0;
 /// Expired bans are taken off in portions, so that a new one never waits for all of them.
@@ -26,6 +30,8 @@ const EXPIRY_PORTION: usize = 1000;
 pub enum Effect {
     /// A line for the log.
     Say(LogLine),
+    /// A failure counts; the log has been told.
+    Found(Id),
     /// Somebody is banned from now on.
     Ban(Arc<Ticket>),
     /// The database should know this ban, with this ban time.
@@ -111,6 +117,7 @@ impl Jail {
         let (jail, id) = (&self.name, &failure.id);
         let found = format!("[{jail}] Found {id} - {}", local_text(failure.time, &self.zone));
         effects.push(Effect::Say(LogLine::new(Level::INFO, "filter", found)));
+        effects.push(Effect::Found(failure.id.clone()));
         self.count(failure, 1.0, outside, effects);
         self.clean_up(at.now);
     }
@@ -197,19 +204,23 @@ impl Jail {
             zone: &self.zone,
         };
         let increased = self.increment.increase(&new, history.as_ref(), random);
-        effects.extend(increased.lines.into_iter().map(Effect::Say));
+        // A time that somebody asked for is not for us to change.
+        let asked = ticket.bantime.is_some();
+        if !asked {
+            effects.extend(increased.lines.into_iter().map(Effect::Say));
+        }
         let mut known = Ticket::clone(ticket);
         known.bancount = increased.bancount;
-        known.bantime = increased.bantime.or(known.bantime);
+        known.bantime = known.bantime.or(increased.bantime);
         if let Some(bantime) = &known.bantime {
             self.bans.set_own_bantime(&ticket.id, bantime);
         }
-        if increased.over {
+        if increased.over && !asked {
             return;
         }
         let known = Arc::new(known);
         effects.push(Effect::Remember(Arc::clone(&known)));
-        if let Some(after) = increased.prolong_after {
+        if let Some(after) = increased.prolong_after.filter(|_| !asked) {
             effects.push(Effect::Prolong(known, after));
         }
     }

@@ -3,6 +3,7 @@
 //! Nothing here does I/O: bytes and values go in, bytes, requests and text come out.
 
 mod encodings;
+pub mod event;
 pub mod frame;
 pub mod pickle;
 pub mod request;

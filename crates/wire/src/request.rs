@@ -4,10 +4,15 @@
 //! raises what Fail2ban raises for wrong words. It knows no jail, so what Fail2ban checks only after it has found the jail
 //! is a [`Late`] value: look the jail up first, then take it with `?`.
 
+mod ours;
+
 use portcullis_value::{Exception, Number, Value};
 
 use crate::table::{self, At};
 use crate::words::{Words, exception, items, missing_argument, type_error};
+
+pub use ours::{Ban, Ours};
+pub(crate) use ours::{ban, banned, bans, events, unban};
 
 /// A value whose error counts only after the jail (or the action, or the database) was found.
 pub type Late<T> = Result<T, Exception>;
@@ -25,8 +30,8 @@ pub enum Request {
     Sleep(f64),
     /// `server-status` → `'Server ready'`
     ServerStatus,
-    /// `portcullis-report` → a dict with the state of everything. Ours; Fail2ban does not know it.
-    Report,
+    /// What `portcullis` asks; Fail2ban does not know it.
+    Ours(Ours),
     /// `config-error TEXT` → None; the text is logged as an error.
     ConfigError(String),
     /// `flushlogs` → `'rolled over'` or `'flushed'`

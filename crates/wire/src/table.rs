@@ -5,6 +5,7 @@
 
 mod globals;
 mod jails;
+mod ours;
 
 use portcullis_value::{Exception, Value};
 
@@ -130,7 +131,7 @@ impl Entry {
 
 /// The whole table, in the order of the help.
 pub fn entries() -> impl Iterator<Item = &'static Entry> {
-    globals::ENTRIES.iter().chain(jails::ENTRIES)
+    globals::ENTRIES.iter().chain(jails::ENTRIES).chain(ours::ENTRIES)
 }
 
 /// The row of the command that these words are, if there is one.

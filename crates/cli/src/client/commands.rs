@@ -9,9 +9,6 @@ use portcullis_wire::show::{self, Charset};
 use super::connection::{Connection, Reply};
 use super::{Session, configuration, say, start};
 
-/// How long a report may take: the server asks every jail.
-const REPORT: Duration = Duration::from_secs(30);
-
 /// Python counts time in nanoseconds, with 64 bits.
 const LONGEST_TIMEOUT: f64 = 9_223_372_036.0;
 
@@ -131,27 +128,6 @@ fn ask(session: &Session, words: &[Value], timeout: Option<Duration>) -> bool {
         Err(error) => {
             session.log.error("", &format!("[{error}] Unable to contact server. Is it running?"));
             false
-        }
-    }
-}
-
-/// The report of our own server; without one, why has been said.
-pub(super) fn report(session: &Session) -> Option<Value> {
-    if !accessible(session) {
-        return None;
-    }
-    let request = Value::List(vec!["portcullis-report".into()]);
-    let reply = Connection::open(Path::new(&session.settings.socket), Some(REPORT))
-        .and_then(|mut connection| connection.ask(&request));
-    match reply {
-        Ok(Reply::Done(report)) => Some(report),
-        Ok(Reply::Raised(exception)) => {
-            session.log.error("", &format!("the server has no report, it is another program: {exception}"));
-            None
-        }
-        Err(error) => {
-            session.log.error("", &format!("[{error}] Unable to contact server. Is it running?"));
-            None
         }
     }
 }

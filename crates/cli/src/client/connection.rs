@@ -14,7 +14,7 @@ const LONGEST_REPLY: usize = 256 << 20;
 
 /// Why there is no reply.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Error {
+pub(crate) enum Error {
     /// The system's reason.
     #[error("{}", python_error(.0))]
     Io(#[from] io::Error),
@@ -25,20 +25,20 @@ pub(super) enum Error {
 
 /// What a server answers to one request.
 #[derive(Debug)]
-pub(super) enum Reply {
+pub(crate) enum Reply {
     /// The command succeeded.
     Done(Value),
     /// It raised something.
     Raised(Exception),
 }
 
-pub(super) struct Connection {
+pub(crate) struct Connection {
     stream: UnixStream,
 }
 
 impl Connection {
     /// Connects; `timeout` holds for every later step, too. `None` waits for ever.
-    pub(super) fn open(socket: &Path, timeout: Option<Duration>) -> Result<Self, Error> {
+    pub(crate) fn open(socket: &Path, timeout: Option<Duration>) -> Result<Self, Error> {
         let stream = UnixStream::connect(socket)?;
         stream.set_read_timeout(timeout)?;
         stream.set_write_timeout(timeout)?;
@@ -46,7 +46,7 @@ impl Connection {
     }
 
     /// Sends one request and waits for its reply.
-    pub(super) fn ask(&mut self, request: &Value) -> Result<Reply, Error> {
+    pub(crate) fn ask(&mut self, request: &Value) -> Result<Reply, Error> {
         self.stream.write_all(&frame::framed(request))?;
         let mut reply = Vec::new();
         let mut chunk = vec![0; 32 * 1024];

@@ -16,14 +16,15 @@ mod words;
 
 use std::ffi::OsString;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use portcullis_config::Source;
+use portcullis_value::Value;
 
 use arguments::{Arguments, Parsed};
+pub(crate) use connection::{Connection, Error as ConnectionError, Reply};
 use log::Log;
-
-use crate::status;
 
 /// The version that Fail2ban's programs tell.
 const VERSION: &str = "1.0.2";
@@ -160,29 +161,28 @@ pub(crate) fn run(name: Name, words: Vec<OsString>) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// `portcullis status [--json] [JAIL]`: asks our own server for its report and shows it.
-pub(crate) fn report(wanted: &crate::portcullis::Status) -> ExitCode {
-    let mut words = vec!["-c".to_owned(), wanted.conf.to_string_lossy().into_owned()];
-    if let Some(socket) = &wanted.socket {
-        words.extend(["-s".to_owned(), socket.to_string_lossy().into_owned()]);
-    }
-    words.push("status".to_owned());
-    let Parsed::Run(arguments) = arguments::parse(&words) else { return ExitCode::FAILURE };
-    let log = Log::new(0);
-    let settings = match configuration::settings(Name::OurClient, &arguments, &log) {
-        Ok(settings) => settings,
-        Err(text) => {
-            log.error("", &text);
-            return ExitCode::from(status::NOT_RUNNING);
-        }
+/// Where the server of a configuration listens, for our own commands.
+///
+/// # Errors
+/// Why the configuration cannot be read.
+pub(crate) fn socket(conf: &Path) -> Result<String, String> {
+    Ok(session(conf)?.settings.socket)
+}
+
+/// The stream for a reload; `None` when there is nothing that could be reloaded, and then why has been said.
+pub(crate) fn reload_stream(conf: &Path, jail: Option<String>) -> Option<Vec<Value>> {
+    let session = session(conf).ok()?;
+    configuration::stream_for_server(&session, jail, false)
+}
+
+fn session(conf: &Path) -> Result<Session, String> {
+    let words = ["-c".to_owned(), conf.to_string_lossy().into_owned(), "status".to_owned()];
+    let Parsed::Run(arguments) = arguments::parse(&words) else {
+        return Err(format!("{} cannot be a directory", conf.display()));
     };
-    let session = Session { name: Name::OurClient, arguments: *arguments, settings, log };
-    match commands::report(&session) {
-        Some(report) => {
-            status::show(&report, wanted.jail.as_deref(), wanted.json).unwrap_or(ExitCode::FAILURE)
-        }
-        None => ExitCode::from(status::NOT_RUNNING),
-    }
+    let log = Log::new(0);
+    let settings = configuration::settings(Name::OurClient, &arguments, &log)?;
+    Ok(Session { name: Name::OurClient, arguments: *arguments, settings, log })
 }
 
 /// Prints a line. Whoever closed the pipe does not want to know.

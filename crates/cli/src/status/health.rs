@@ -2,16 +2,17 @@
 
 use portcullis_value::Value;
 
-use super::{field, jails, list, number, text};
+use super::jails;
+use crate::portcullis::answer::{field, list, number, text};
 
 /// What is not well, a line each, with what to do where that is known.
-pub(super) struct Health {
-    pub(super) attention: Vec<String>,
+pub(crate) struct Health {
+    pub(crate) attention: Vec<String>,
 }
 
 impl Health {
     /// Looks through a report, or through what it says of one jail.
-    pub(super) fn of(report: &Value, jail: Option<&str>) -> Self {
+    pub(crate) fn of(report: &Value, jail: Option<&str>) -> Self {
         let mut attention = Vec::new();
         for problem in list(report, "problems") {
             let of = field(problem, "jail").as_str();

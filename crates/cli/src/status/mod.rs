@@ -4,70 +4,47 @@ mod health;
 mod screen;
 
 use std::io::Write;
-use std::process::ExitCode;
 
 use portcullis_value::Value;
 
-use health::Health;
+use crate::portcullis::answer::{list, text};
+use crate::portcullis::{Failure, NOT_SO, PATIENCE, Server, Status, WELL, document, say, to_json};
 
-/// All is well.
-const WELL: u8 = 0;
-/// Something needs attention; the screen says what.
-const ATTENTION: u8 = 1;
-/// No server answers.
-pub(crate) const NOT_RUNNING: u8 = 3;
+pub(crate) use health::Health;
 
 /// Shows a server's report and answers the exit code: 0 when all is well, 1 when something needs attention.
 ///
 /// # Errors
-/// When standard output does not take it.
-pub(crate) fn show(report: &Value, jail: Option<&str>, json: bool) -> std::io::Result<ExitCode> {
-    let health = Health::of(report, jail);
-    let mut out = anstream::stdout().lock();
-    if json {
-        let mut value = to_json(report);
-        if let Some(object) = value.as_object_mut() {
-            object.insert("healthy".to_owned(), health.attention.is_empty().into());
-            object.insert("attention".to_owned(), health.attention.clone().into());
-        }
-        writeln!(out, "{value:#}")?;
+/// When no server answers.
+pub(crate) fn run(wanted: &Status) -> Result<u8, Failure> {
+    let server = Server::find(&wanted.place)?;
+    let report = server.ask(vec!["portcullis-report".into()], PATIENCE)?;
+    let health = Health::of(&report, wanted.jail.as_deref());
+    if wanted.json {
+        say(&as_json(&report, &health, wanted.jail.as_deref()));
     } else {
-        screen::draw(&mut out, report, &health, jail)?;
+        let mut out = anstream::stdout().lock();
+        // Whoever has closed the pipe has seen enough.
+        let _ = screen::draw(&mut out, &report, &health, wanted.jail.as_deref()).and_then(|()| out.flush());
     }
-    Ok(ExitCode::from(if health.attention.is_empty() { WELL } else { ATTENTION }))
+    Ok(if health.attention.is_empty() { WELL } else { NOT_SO })
 }
 
-fn to_json(value: &Value) -> serde_json::Value {
-    match value {
-        Value::None => serde_json::Value::Null,
-        Value::Bool(truth) => (*truth).into(),
-        Value::Int(number) => (*number).into(),
-        Value::Float(number) => (*number).into(),
-        Value::List(items) | Value::Tuple(items) | Value::Set(items) => items.iter().map(to_json).collect(),
-        Value::Dict(items) => {
-            let pairs = items.iter().map(|(key, value)| (key.to_string(), to_json(value)));
-            serde_json::Value::Object(pairs.collect())
+/// The report as JSON, with what needs attention.
+pub(crate) fn as_json(report: &Value, health: &Health, jail: Option<&str>) -> String {
+    let mut fields = vec![
+        ("healthy", health.attention.is_empty().into()),
+        ("attention", serde_json::Value::from(health.attention.clone())),
+    ];
+    if let Value::Dict(items) = report {
+        for (key, value) in items {
+            fields.extend(key.as_str().map(|key| match key {
+                "jails" => (key, jails(report, jail).map(to_json).collect()),
+                _ => (key, to_json(value)),
+            }));
         }
-        text => text.to_string().into(),
     }
-}
-
-/// What a dict has under a key.
-fn field<'a>(value: &'a Value, key: &str) -> &'a Value {
-    let Value::Dict(items) = value else { return &Value::None };
-    items.iter().find(|(name, _)| name.as_str() == Some(key)).map_or(&Value::None, |(_, value)| value)
-}
-
-fn text<'a>(value: &'a Value, key: &str) -> &'a str {
-    field(value, key).as_str().unwrap_or_default()
-}
-
-fn number(value: &Value, key: &str) -> i64 {
-    if let Value::Int(number) = field(value, key) { *number } else { 0 }
-}
-
-fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
-    if let Value::List(items) = field(value, key) { items } else { &[] }
+    document(fields)
 }
 
 /// The jails that are to be shown.

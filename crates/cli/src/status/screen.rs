@@ -2,16 +2,14 @@
 
 use std::io::Write;
 
-use anstyle::{AnsiColor, Style};
+use anstyle::Style;
 use portcullis_value::{Value, float};
 
 use super::health::Health;
-use super::{field, jails, list, number, text};
-
-const STRONG: Style = Style::new().bold();
-const FAINT: Style = Style::new().dimmed();
-const GOOD: Style = AnsiColor::Green.on_default();
-const BAD: Style = AnsiColor::Red.on_default().bold();
+use super::jails;
+use crate::portcullis::answer::{field, list, number, text};
+use crate::portcullis::paint::{BAD, FAINT, GOOD, STRONG};
+use crate::portcullis::span;
 
 pub(super) fn draw(
     out: &mut impl Write,
@@ -25,7 +23,12 @@ pub(super) fn draw(
     if let Ok(since) = float(since) {
         let at = jiff::Timestamp::from_second(since as i64).unwrap_or_default();
         let at = at.to_zoned(jiff::tz::TimeZone::system());
-        write!(out, " since {} ({})", at.strftime("%Y-%m-%d %H:%M:%S"), age(since))?;
+        write!(
+            out,
+            " since {} ({})",
+            at.strftime("%Y-%m-%d %H:%M:%S"),
+            span(jiff::Timestamp::now().as_second() as f64 - since)
+        )?;
     }
     writeln!(out, ", process {}{mode}", number(report, "pid"))?;
     for place in ["log", "database"] {
@@ -93,15 +96,4 @@ fn draw_jail(out: &mut impl Write, jail: &Value) -> std::io::Result<()> {
         writeln!(out)?;
     }
     Ok(())
-}
-
-/// How long ago, in two units at most.
-fn age(since: f64) -> String {
-    let seconds = (jiff::Timestamp::now().as_second() as f64 - since).max(0.0) as u64;
-    match seconds {
-        0..60 => format!("{seconds}s"),
-        60..3600 => format!("{}m {}s", seconds / 60, seconds % 60),
-        3600..86400 => format!("{}h {}m", seconds / 3600, seconds % 3600 / 60),
-        _ => format!("{}d {}h", seconds / 86400, seconds % 86400 / 3600),
-    }
 }

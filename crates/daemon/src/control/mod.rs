@@ -1,6 +1,7 @@
 //! The one way in: every command, whether from the configuration, a client or a reload, is carried out here.
 
 mod listen;
+mod ours;
 mod stream;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -51,9 +52,6 @@ pub(crate) struct Problem {
     /// What is wrong.
     pub(crate) text: String,
 }
-
-/// How long a report waits for one jail.
-const REPORT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A dict with these keys.
 pub(crate) fn dict(items: Vec<(&str, Value)>) -> Value {
@@ -158,7 +156,7 @@ impl Server {
                 Ok(Value::None)
             }
             Request::ServerStatus => Ok("Server ready".into()),
-            Request::Report => Ok(self.report()),
+            Request::Ours(ours) => self.ours(ours),
             Request::ConfigError(text) => {
                 self.log.error("transmitter", &text);
                 lock(&self.problems).push(Problem { jail: None, text });
@@ -221,35 +219,6 @@ impl Server {
         let Value::List(mut status) = self.status() else { return Ok(Value::None) };
         status.push(Value::Dict(all));
         Ok(Value::List(status))
-    }
-
-    /// Everything that `portcullis status` tells.
-    fn report(&self) -> Value {
-        let jails = self.all_jails();
-        let answers: Vec<_> = jails.iter().map(|jail| (jail, jail.order(Order::Report))).collect();
-        let jails = answers.into_iter().map(|(jail, answer)| {
-            match answer.recv_timeout(REPORT_PATIENCE).map(|answer| answer.value) {
-                Ok(Ok(report)) => report,
-                _ => dict(vec![("name", (&*jail.name).into()), ("busy", true.into())]),
-            }
-        });
-        let jails = Value::List(jails.collect());
-        let text = |text: Option<String>| text.map_or(Value::None, Value::from);
-        let problems = lock(&self.problems).clone().into_iter();
-        let problems = problems
-            .map(|problem| dict(vec![("jail", text(problem.jail)), ("problem", problem.text.into())]));
-        let lost =
-            self.log.lost().map(|(lines, why)| format!("{lines} log lines could not be written: {why}"));
-        dict(vec![
-            ("version", env!("CARGO_PKG_VERSION").into()),
-            ("pid", Value::Int(std::process::id().into())),
-            ("started", Value::Float(self.started.0)),
-            ("dry_run", self.surroundings.dry_run.into()),
-            ("log", dict(vec![("target", self.log.target().into()), ("problem", text(lost))])),
-            ("database", self.surroundings.store.report()),
-            ("jails", jails),
-            ("problems", Value::List(problems.collect())),
-        ])
     }
 
     fn banned(&self, ips: &[String]) -> Result<Value, Exception> {

@@ -5,10 +5,13 @@
 // Differs: in Fail2ban the first error ends the stream, and one bad jail leaves all others unstarted, or stopped.
 
 use indexmap::IndexMap;
+use portcullis_jail::{Level, LogLine};
 use portcullis_value::{Exception, Value};
+use portcullis_wire::event::Kind;
 use portcullis_wire::request::{Reload, Request};
 
 use super::{Problem, Server, lock, unknown_jail};
+use crate::events::Event;
 use crate::jailer::{Definition, Order};
 
 /// What a stream makes of the jails that it names.
@@ -191,7 +194,8 @@ impl Server {
         if let Some(running) = running {
             if *running.backend == *definition.backend {
                 running.ask(Order::Become(Box::new(definition)))?;
-                self.log.info("server", format!("Jail '{name}' reloaded"));
+                let line = LogLine::new(Level::INFO, "server", format!("Jail '{name}' reloaded"));
+                self.log.write_as(&line, Event::new(Kind::State).jail(&name).text("reloaded"));
                 return Ok(());
             }
             self.stop_jail(&name)?;

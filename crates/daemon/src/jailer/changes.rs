@@ -5,9 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crossbeam_channel::bounded;
-use portcullis_jail::Ticket;
 use portcullis_jail::action::Action;
+use portcullis_jail::{Level, LogLine, Ticket};
 use portcullis_value::Exception;
+use portcullis_wire::event::Kind;
 use portcullis_wire::request::JailSet;
 
 use super::Answer;
@@ -15,6 +16,7 @@ use super::definition::Definition;
 use super::running::Running;
 use super::surroundings::now;
 use crate::act::worker::{self, Carriage, Worker};
+use crate::events::Event;
 use crate::watch::Follow;
 
 impl Running {
@@ -48,7 +50,8 @@ impl Running {
             self.employ(action)?;
         }
         self.follow_difference(&HashSet::new());
-        self.surroundings.log.info("jail", format!("Jail '{name}' started"));
+        let line = LogLine::new(Level::INFO, "jail", format!("Jail '{name}' started"));
+        self.surroundings.log.write_as(&line, Event::new(Kind::State).jail(&name).text("started"));
         if !self.definition.jail.dry_run {
             self.restoring = self.restorable().into_iter();
         }
@@ -256,6 +259,7 @@ impl Running {
             }
             self.surroundings.store.jail_stopped(&name);
         }
-        log.info("jail", format!("Jail '{name}' stopped"));
+        let line = LogLine::new(Level::INFO, "jail", format!("Jail '{name}' stopped"));
+        log.write_as(&line, Event::new(Kind::State).jail(&name).text("stopped"));
     }
 }

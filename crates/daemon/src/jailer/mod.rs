@@ -4,6 +4,7 @@
 //! one that it replaces), for no client and not for the disk.
 
 mod answers;
+mod by_hand;
 mod calls;
 mod changes;
 mod definition;
@@ -14,9 +15,11 @@ mod surroundings;
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use portcullis_jail::Id;
 use portcullis_value::{Exception, Value};
-use portcullis_wire::request::{JailGet, JailSet};
+use portcullis_wire::request::{Ban, JailGet, JailSet};
 
+use crate::act::worker::States;
 use crate::watch::Means;
 
 pub(crate) use definition::Definition;
@@ -60,6 +63,18 @@ pub(crate) enum Order {
     Banned(Vec<String>),
     /// For `portcullis status`.
     Report,
+    /// For `portcullis ban`: addresses, time, reason.
+    BanByHand(Arc<Ban>),
+    /// For `portcullis unban`: the bans of these, or of everybody in these networks.
+    UnbanByHand(Arc<[String]>),
+    /// For `portcullis banned ADDRESS`: what is known of these; and from the actions, when they get to it, whether their bans
+    /// are in force.
+    About(Arc<[Id]>, Sender<States>),
+    /// For `portcullis banned` and `top`: so many of the newest bans, and of the networks with the most.
+    Bans {
+        newest: usize,
+        networks: usize,
+    },
     /// Lift or leave the bans, stop the actions, and end.
     Stop,
 }

@@ -10,9 +10,10 @@ use crossbeam_channel::{Receiver, Sender, bounded, never, select_biased};
 use indexmap::IndexMap;
 use portcullis_jail::action::{Action, METHODS};
 use portcullis_jail::filter::Moment;
-use portcullis_jail::jail::Effect;
+use portcullis_jail::jail::{Effect, WHY};
 use portcullis_jail::{Id, Level, LogLine, Ticket};
 use portcullis_value::{Exception, Value};
+use portcullis_wire::event::Kind;
 use portcullis_wire::request::JailSet;
 
 use super::definition::{Definition, no_action};
@@ -20,6 +21,7 @@ use super::outside::JailOutside;
 use super::surroundings::{Surroundings, now};
 use super::{Answer, Envelope, Order};
 use crate::act::worker::{self, Done, Worker};
+use crate::events::Event;
 use crate::panics::contained;
 use crate::store::Position;
 use crate::watch::Batch;
@@ -155,13 +157,20 @@ impl Running {
             Order::UnbanAll => self.carried_out(|jail, done| Ok(jail.unban_all(done))),
             Order::Banned(ips) => self.banned(&ips).into(),
             Order::Report => Ok(self.report()).into(),
+            Order::BanByHand(ban) => self.carried_out(|jail, done| Ok(jail.ban_with(&ban, &done))),
+            Order::UnbanByHand(ips) => self.carried_out(|jail, done| Ok(jail.unban_each(&ips, &done))),
+            Order::About(ids, states) => Ok(self.about(&ids, &states)).into(),
+            Order::Bans { newest, networks } => Ok(self.bans(newest, networks)).into(),
             // Ends the thread: see `run`.
             Order::Stop => Ok(Value::None).into(),
         }
     }
 
     /// Answers once the actions have done what this orders.
-    fn carried_out(&mut self, order: impl FnOnce(&mut Self, Done) -> Result<Value, Exception>) -> Answer {
+    pub(super) fn carried_out(
+        &mut self,
+        order: impl FnOnce(&mut Self, Done) -> Result<Value, Exception>,
+    ) -> Answer {
         let (done, carried_out) = bounded(0);
         let value = order(self, Some(done));
         Answer { value, carried_out: Some(carried_out), from_action: None }
@@ -253,17 +262,21 @@ impl Running {
     }
 
     /// Does what the jail wants done. The log is told before an action starts, as in Fail2ban.
-    fn carry_out(&mut self, effects: Vec<Effect>, done: &Done) {
+    pub(super) fn carry_out(&mut self, effects: Vec<Effect>, done: &Done) {
         let name = Arc::clone(self.definition.name());
+        let events = self.surroundings.log.events().clone();
         for effect in effects {
             match effect {
                 Effect::Say(line) => self.surroundings.log.write(&line),
+                Effect::Found(id) => events.tell(Event::new(Kind::Found).jail(&name).address(&id)),
                 Effect::Ban(ticket) => {
+                    events.tell(self.ban_event(&name, &ticket));
                     for worker in self.workers.values() {
                         worker.order(worker::Order::Ban(Arc::clone(&ticket), done.clone()));
                     }
                 }
                 Effect::Unban(ticket) => {
+                    events.tell(Event::new(Kind::Unban).jail(&name).address(&ticket.id));
                     for worker in self.workers.values() {
                         worker.order(worker::Order::Unban(Arc::clone(&ticket), done.clone()));
                     }
@@ -292,9 +305,21 @@ impl Running {
                         "[{name}] Would ban {} for {bantime} seconds (dry run: nobody is banned)",
                         ticket.id
                     );
-                    self.surroundings.log.write(&LogLine::new(Level::NOTICE, "actions", text));
+                    let event = Event::new(Kind::WouldBan).jail(&name).address(&ticket.id).bantime(&bantime);
+                    self.surroundings.log.write_as(&LogLine::new(Level::NOTICE, "actions", text), event);
                 }
             }
+        }
+    }
+
+    pub(super) fn ban_event(&self, jail: &Arc<str>, ticket: &Ticket) -> Event {
+        let kind = if ticket.restored { Kind::Restore } else { Kind::Ban };
+        let bantime = ticket.bantime.clone().unwrap_or_else(|| self.definition.jail.bans.bantime());
+        let event = Event::new(kind).jail(jail).address(&ticket.id).bantime(&bantime);
+        match (ticket.data.get(WHY).and_then(Value::as_str), ticket.failures) {
+            (Some(why), _) => event.text(why),
+            (None, 0) => event,
+            (None, failures) => event.text(&format!("{failures} failures")),
         }
     }
 
@@ -308,7 +333,7 @@ impl Running {
         Ok(Value::Int(new))
     }
 
-    fn unban(&mut self, text: &str, done: Done) -> Value {
+    pub(super) fn unban(&mut self, text: &str, done: Done) -> Value {
         let id = Id::wanted(text);
         let mut effects = Vec::new();
         let held: Vec<Id> = self.definition.jail.unban(&id, &mut effects);
@@ -335,7 +360,7 @@ impl Running {
         Ok(Value::Int(lifted))
     }
 
-    fn unban_all(&mut self, done: Done) -> Value {
+    pub(super) fn unban_all(&mut self, done: Done) -> Value {
         self.restoring = Vec::new().into_iter();
         let name = Arc::clone(self.definition.name());
         let count = self.let_all_go(done);
@@ -353,7 +378,8 @@ impl Running {
         }
         let tickets = self.definition.jail.bans.flush();
         for ticket in &tickets {
-            log.write(&portcullis_jail::ban::unban_line(&name, &ticket.id));
+            let event = Event::new(Kind::Unban).jail(&name).address(&ticket.id);
+            log.write_as(&portcullis_jail::ban::unban_line(&name, &ticket.id), event);
         }
         self.facts.update(&self.definition.jail);
         for worker in self.workers.values() {

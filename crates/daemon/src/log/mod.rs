@@ -11,6 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use portcullis_jail::{Level, LogLine};
+use portcullis_wire::event::Kind;
+
+use crate::events::{Event, Events};
 
 pub use target::{Target, TargetError, Written};
 
@@ -25,6 +28,7 @@ const REMEMBERED: usize = 256;
 #[derive(Clone)]
 pub struct Log {
     inner: Arc<Mutex<Inner>>,
+    events: Events,
 }
 
 struct Inner {
@@ -59,6 +63,7 @@ impl Log {
     /// A log that writes to `target`.
     pub fn new(target: Target, format: Format) -> Self {
         Log {
+            events: Events::default(),
             inner: Arc::new(Mutex::new(Inner {
                 level: Level::INFO,
                 level_name: "INFO".into(),
@@ -80,14 +85,34 @@ impl Log {
 
     /// Writes one line, unless the level keeps it out or it is one repetition too many.
     pub fn write(&self, line: &LogLine) {
-        let mut inner = self.inner();
-        if line.level < inner.level {
-            return;
+        if self.written(line) && line.level >= Level::WARNING {
+            let kind = if line.level >= Level::ERROR { Kind::Error } else { Kind::Warning };
+            let named = line.text.strip_prefix('[').and_then(|text| text.split_once("] "));
+            self.events.tell(match named {
+                Some((jail, text)) => Event::new(kind).jail(&jail.into()).text(text),
+                None => Event::new(kind).text(&line.text),
+            });
         }
-        if line.level >= Level::WARNING && inner.is_repetition(line) {
-            return;
+    }
+
+    /// Writes one line as [`Log::write`] does, for something that is told as this event.
+    pub(crate) fn write_as(&self, line: &LogLine, event: Event) {
+        self.written(line);
+        self.events.tell(event);
+    }
+
+    /// What happened lately.
+    pub(crate) fn events(&self) -> &Events {
+        &self.events
+    }
+
+    fn written(&self, line: &LogLine) -> bool {
+        let mut inner = self.inner();
+        if line.level < inner.level || line.level >= Level::WARNING && inner.is_repetition(line) {
+            return false;
         }
         inner.put(line);
+        true
     }
 
     /// Writes many lines.

@@ -118,17 +118,25 @@ fn key(write: &Write) -> Option<String> {
 impl Restore<'_> {
     /// The ticket of a row, or nothing when its ban is over under today's settings.
     fn ticket(&self, ip: &str, record: Record, lines: &mut Vec<LogLine>) -> Option<Ticket> {
+        let remembered = data::read(&record.data).unwrap_or_else(|error| {
+            if !record.data.is_empty() {
+                lines.push(line(Level::ERROR, format!("json loads failed: {error}")));
+            }
+            data::Remembered::default()
+        });
         let base = number(self.bantime);
         let stored = number(&record.bantime);
         let permanent_base = base == -1.0;
+        // Somebody asked for this very time.
+        let asked = remembered.data.contains_key(portcullis_jail::jail::FOR);
         // Without increment, a ban longer than the jail's is cut to that, and one older than it is over; with it, a
         // ban is cut to `maxtime`.
         let limit = match (self.increment, &self.maxtime) {
-            _ if permanent_base => None,
+            _ if permanent_base || asked => None,
             (false, _) => Some(self.bantime),
             (true, maxtime) => maxtime.as_ref(),
         };
-        let plain = !self.increment && !permanent_base;
+        let plain = !self.increment && !permanent_base && !asked;
         let age = self.now.0 - record.time;
         let bantime = match stored {
             // Unknown: written by a version that did not keep it.
@@ -149,12 +157,6 @@ impl Restore<'_> {
             lines.push(line(Level::DEBUG, text));
             return None;
         }
-        let remembered = data::read(&record.data).unwrap_or_else(|error| {
-            if !record.data.is_empty() {
-                lines.push(line(Level::ERROR, format!("json loads failed: {error}")));
-            }
-            data::Remembered::default()
-        });
         Some(Ticket {
             ip: remembered.ip,
             bantime: Some(bantime),

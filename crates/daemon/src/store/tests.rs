@@ -230,6 +230,18 @@ fn a_restored_ticket_is_the_one_that_was_written() {
 }
 
 #[test]
+fn a_ban_for_a_time_of_its_own_is_restored_for_that_time_whatever_the_jails_is() {
+    let mut scene = Scene::open();
+    let mut asked = Ticket::by_hand(Id::new("192.0.2.9"), NOW.plus(-700.0));
+    asked.data.insert(portcullis_jail::jail::FOR.to_owned(), Value::Int(86400));
+    let bantime = Value::Int(86400);
+    scene.database.push(vec![Write::Ban { jail: "j".into(), ticket: Arc::new(asked), bantime }]);
+    scene.database.flush(NOW);
+    assert_eq!(scene.restored(600, false, None), ["192.0.2.9 86400"]);
+    assert_eq!(scene.restored(600, true, Some(600)), ["192.0.2.9 86400"]);
+}
+
+#[test]
 fn history_counts_one_jail_or_all() {
     let mut scene = Scene::open();
     scene.ban("192.0.2.1", 100.0, 600);

@@ -54,8 +54,23 @@ struct Ban {
     more: Option<Box<More>>,
 }
 
+/// A ban as it stands in the list.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'a> {
+    /// Whom.
+    pub id: &'a Id,
+    /// Its begin.
+    pub time: Timestamp,
+    /// Its end; `None` for ever.
+    pub end: Option<Timestamp>,
+    /// How many failures led to it; 0 for a ban by hand.
+    pub failures: u32,
+    /// What was captured, if anything.
+    pub data: Option<&'a Data>,
+}
+
 /// What few bans have, or few readers want.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct More {
     ip: Option<Id>,
     matches: Vec<MatchedLine>,
@@ -225,6 +240,28 @@ impl Bans {
     /// All bans in the order in which they came.
     pub fn tickets(&self) -> impl Iterator<Item = Ticket> {
         self.bans().cloned().map(Ban::ticket)
+    }
+
+    /// Gives a ban other captures. Whether there is such a ban.
+    pub fn set_data(&mut self, id: &Id, data: &Data) -> bool {
+        let Some(at) = self.by_id.get(id.text()).and_then(|&seq| self.position(seq)) else { return false };
+        let Some(ban) = &mut self.slots[at].ban else { return false };
+        self.lines -= ban.size();
+        let more = ban.more.get_or_insert_default();
+        more.data.clone_from(data);
+        self.lines += ban.size();
+        true
+    }
+
+    /// All bans, the newest first.
+    pub fn newest(&self) -> impl Iterator<Item = Seen<'_>> {
+        self.slots.iter().rev().filter_map(|slot| slot.ban.as_ref()).map(|ban| Seen {
+            id: &ban.id,
+            time: ban.time,
+            end: self.end_of(ban).map(Timestamp),
+            failures: ban.failures,
+            data: ban.more.as_ref().map(|more| &more.data),
+        })
     }
 
     /// Whom we hold, by the end of the ban: `get J banip` shows it so.

@@ -9,7 +9,7 @@ mod list;
 mod tests;
 
 pub use increment::Increment;
-pub use list::Bans;
+pub use list::{Bans, Seen};
 
 use crate::{Id, Level, LogLine};
 

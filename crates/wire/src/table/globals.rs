@@ -132,13 +132,6 @@ pub(super) static ENTRIES: &[Entry] = &[
         show: Show::Hidden,
         forms: &[],
     },
-    // Ours: what `portcullis status` shows. A name that Fail2ban does not have, and that is not in the help.
-    Entry {
-        name: "portcullis-report",
-        at: At::Server(|_| Ok(Request::Report)),
-        show: Show::Text,
-        forms: &[],
-    },
     Entry {
         name: "server-status",
         at: At::Server(|_| Ok(Request::ServerStatus)),

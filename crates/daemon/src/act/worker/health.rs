@@ -25,6 +25,15 @@ impl Enforcement {
     }
 }
 
+/// What an action knows of some bans.
+#[derive(Clone, Debug)]
+pub(crate) struct States {
+    /// The action's name.
+    pub(crate) action: String,
+    /// In the order in which they were asked for; `None` where there is no ban.
+    pub(crate) bans: Vec<Option<Enforcement>>,
+}
+
 /// How many bans are in which state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {

@@ -21,14 +21,16 @@ use indexmap::{IndexMap, IndexSet};
 use portcullis_jail::action::{Action, Facts};
 use portcullis_jail::{Id, Level, LogLine, Ticket};
 use portcullis_value::{Exception, Value};
+use portcullis_wire::event::Kind;
 
+use crate::events::Event;
 use crate::log::Log;
 
 pub(crate) use call::Call;
 pub(crate) use carrier::Carriage;
 use carrier::Carrier;
-pub(crate) use health::Health;
-use health::{Enforcement, Tally};
+use health::Tally;
+pub(crate) use health::{Enforcement, Health, States};
 pub(crate) use shelter::Shelter;
 
 /// After the first failure a ban is tried again after this time, then after twice that, and so on.
@@ -61,6 +63,8 @@ pub(crate) enum Order {
     Change(Box<Action>),
     /// The configuration was read again.
     Reload(Done),
+    /// Whether the bans of these are in force.
+    States(Arc<[Id]>, Sender<States>),
     /// A method is called by hand.
     Call(Call, Sender<Result<Value, Exception>>),
     /// Lift all bans, stop, end.
@@ -94,7 +98,7 @@ impl Worker {
         let (orders, inbox) = unbounded();
         let health = Arc::new(Mutex::new(Health::new(action.name())));
         let thread: String = format!("f2b/a.{jail}").chars().take(15).collect();
-        let jail = jail.to_owned();
+        let jail: Arc<str> = jail.into();
         let shared = Arc::clone(&health);
         let shelter = Arc::clone(&carriage.shelter);
         let number = shelter.roll.enrol(orders.clone());
@@ -142,7 +146,7 @@ struct Held {
 }
 
 struct Working {
-    jail: String,
+    jail: Arc<str>,
     carrier: Carrier,
     bans: IndexMap<Id, Held>,
     /// All bans so far.
@@ -205,7 +209,9 @@ impl Working {
             Order::Start(_done) => self.carrier.start(&*self.facts, &self.log),
             Order::Prolong(ticket) => {
                 self.carrier.prolong(&ticket, &*self.facts, &self.log);
-                if let Some(held) = self.bans.get_mut(&ticket.id) {
+                if let Some(waiting) = self.restored.get_mut(&ticket.id) {
+                    *waiting = ticket;
+                } else if let Some(held) = self.bans.get_mut(&ticket.id) {
                     held.ticket = ticket;
                 }
             }
@@ -216,6 +222,10 @@ impl Working {
                 self.carrier.change(*action);
             }
             Order::Reload(_done) => self.carrier.reload(&*self.facts, &self.log),
+            Order::States(ids, answer) => {
+                // Whoever asked may have gone.
+                let _ = answer.send(self.states(&ids));
+            }
             Order::Call(call, answer) => {
                 // Whoever asked may have gone.
                 let _ = answer.send(self.carrier.call(call, &*self.facts, &self.log));
@@ -295,6 +305,7 @@ impl Working {
         for ticket in tickets {
             let Some(held) = self.bans.get_mut(&ticket.id) else { continue };
             let state = states.remove(&ticket.id).unwrap_or(Enforcement::Unverified);
+            let before = held.tries;
             match &state {
                 Enforcement::Failed(reason) | Enforcement::Absent(reason) => {
                     let first = if let Enforcement::Absent(_) = state { ABSENT_RETRY } else { FIRST_RETRY };
@@ -308,7 +319,9 @@ impl Working {
                             ticket.id,
                             self.carrier.name()
                         );
-                        self.log.error("actions", text);
+                        let event = Event::new(Kind::Failed).jail(&self.jail).address(&ticket.id);
+                        let event = event.text(&format!("action '{}': {reason}", self.carrier.name()));
+                        self.log.write_as(&LogLine::new(Level::ERROR, "actions", text), event);
                     }
                 }
                 Enforcement::Enforced | Enforcement::Unverified if held.tries > 0 => {
@@ -324,6 +337,16 @@ impl Working {
                 }
                 _ => {}
             }
+            let kind = match state {
+                Enforcement::Enforced => Some(Kind::Enforced),
+                Enforcement::Unverified => Some(Kind::Unverified),
+                _ => None,
+            };
+            if let Some(kind) = kind.filter(|_| state != held.state && !(ticket.restored && before == 0)) {
+                let text = format!("action '{}'", self.carrier.name());
+                let event = Event::new(kind).jail(&self.jail).address(&ticket.id);
+                self.log.events().tell(event.text(&text));
+            }
             self.tally.remove(&held.state);
             self.tally.add(&state);
             if state.failure().is_some() {
@@ -333,6 +356,15 @@ impl Working {
             }
             held.state = state;
         }
+    }
+
+    /// Whether these bans are in force; `None` where there is no ban.
+    fn states(&self, ids: &[Id]) -> States {
+        let state = |id: &Id| match self.bans.get(id) {
+            Some(held) => Some(held.state.clone()),
+            None => self.restored.contains_key(id).then_some(Enforcement::Pending),
+        };
+        States { action: self.carrier.name().to_owned(), bans: ids.iter().map(state).collect() }
     }
 
     fn forget(&mut self, id: &Id) {
