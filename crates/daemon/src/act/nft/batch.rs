@@ -140,6 +140,21 @@ impl Batch {
         });
     }
 
+    /// Adds a rule at the top of its chain. Its list of expressions is encoded already, and given in parts.
+    pub(super) fn insert_raw_rule(
+        &mut self,
+        what: String,
+        table: &Table,
+        chain: &str,
+        expressions: &[&Vec<u8>],
+    ) {
+        self.push(what, message::NEWRULE, NLM_F_CREATE, table, |w| {
+            w.text(attr::rule::TABLE, &table.name);
+            w.text(attr::rule::CHAIN, chain);
+            w.nest(attr::rule::EXPRESSIONS, |w| expressions.iter().for_each(|part| w.raw(part)));
+        });
+    }
+
     /// Deletes a rule by the kernel's number.
     pub fn delete_rule(&mut self, table: &Table, chain: &str, handle: u64) {
         let what = format!("delete rule {table} {chain} handle {handle}");

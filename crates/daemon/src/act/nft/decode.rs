@@ -77,6 +77,16 @@ impl<'a> Iterator for Attributes<'a> {
     }
 }
 
+/// The attributes in `bytes` as they stand, with header and padding.
+pub(super) fn pieces(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = attributes(bytes);
+    std::iter::from_fn(move || {
+        let from = rest.rest;
+        rest.next()?;
+        from.get(..from.len() - rest.rest.len())
+    })
+}
+
 pub(super) fn be32(value: &[u8]) -> Option<u32> {
     value.first_chunk().map(|bytes| u32::from_be_bytes(*bytes))
 }

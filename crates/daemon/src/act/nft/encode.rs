@@ -68,6 +68,11 @@ impl Writer {
         self.attribute(kind, &value.to_be_bytes());
     }
 
+    /// Attributes that are encoded already.
+    pub(super) fn raw(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
     /// A text with its terminating zero.
     pub(super) fn text(&mut self, kind: u16, value: &str) {
         let length = self.length(NLA_HEADER + value.len() + 1);

@@ -10,11 +10,11 @@ use super::encode::Writer;
 use super::error::Error;
 use super::expression::Expression;
 use super::object::{Chain, Element, Hook, KernelRule, KernelSet, Rule, Set, Table, address, octets};
-use super::socket::Socket;
+use super::socket::{Socket, refusal};
 use super::uapi::{ELEM_INTERVAL_END, attr, message};
 
-/// Up to so many elements are asked for one by one (6 µs each); beyond, one dump tells them all.
-const SINGLE_LOOKUPS: usize = 64;
+/// So many elements are asked for at a time: their answers must fit the socket's buffer.
+const LOOKUPS: usize = 64;
 
 /// The kernel's firewall. One thread owns it; calls block until the kernel has answered.
 #[derive(Debug)]
@@ -164,6 +164,38 @@ impl Firewall {
         missing_is(answer, Vec::new())
     }
 
+    /// The rules of a chain in their order, as the kernel encodes them; none when there is no such chain.
+    pub(super) fn raw_rules(&mut self, table: &Table, chain: &str) -> Result<Vec<RawRule>, Error> {
+        let answer = self.socket.dump(
+            "list rules",
+            message::GETRULE,
+            table.family.number(),
+            |w| {
+                w.text(attr::rule::TABLE, &table.name);
+                w.text(attr::rule::CHAIN, chain);
+            },
+            Vec::new,
+            |rules, answer| {
+                let part = |kind| answer.attributes().find_kind(kind);
+                let is = |kind, name: &str| part(kind).map(text).as_deref() == Some(name);
+                // A kernel that does not filter sends the whole family's.
+                if is(attr::rule::CHAIN, chain) && is(attr::rule::TABLE, &table.name) {
+                    rules.push(RawRule {
+                        handle: part(attr::rule::HANDLE).and_then(be64).unwrap_or(0),
+                        expressions: part(attr::rule::EXPRESSIONS).unwrap_or_default().to_vec(),
+                        noted: part(attr::rule::USERDATA).is_some(),
+                    });
+                }
+            },
+        );
+        missing_is(answer, Vec::new())
+    }
+
+    /// How many bytes one transaction may have.
+    pub(super) fn batch_limit(&self) -> usize {
+        self.socket.batch_limit()
+    }
+
     /// All elements of a set, with the time that they still stay.
     ///
     /// # Errors
@@ -173,7 +205,7 @@ impl Firewall {
             &format!("list set {table} {}", set.name),
             message::GETSETELEM,
             table.family.number(),
-            |w| write_key(w, table, &set.name, None),
+            |w| write_key(w, table, &set.name, &[]),
             Vec::new,
             |all, answer| read_elements(answer, all),
         )?;
@@ -190,7 +222,7 @@ impl Firewall {
             &format!("get element {table} {} {{ {} }}", set.name, wanted.address()),
             message::GETSETELEM,
             table.family.number(),
-            |w| write_key(w, table, &set.name, Some(wanted)),
+            |w| write_key(w, table, &set.name, std::slice::from_ref(wanted)),
             |answer| read_elements(answer, &mut found),
         );
         let found = missing_is(answer.map(|()| found), Vec::new())?;
@@ -198,7 +230,7 @@ impl Firewall {
     }
 
     /// Those of `wanted` that the kernel has, in their order, each with the time that it still stays; `None` for one
-    /// that is not there. One request each for a few, one dump for many.
+    /// that is not there. What it costs depends on their number only; for a set of intervals it is a dump of all.
     ///
     /// # Errors
     /// As any request. A set that is not there has no elements.
@@ -208,13 +240,50 @@ impl Firewall {
         set: &Set,
         wanted: &[Element],
     ) -> Result<Vec<Option<Element>>, Error> {
-        if !set.interval && wanted.len() <= SINGLE_LOOKUPS {
-            return wanted.iter().map(|element| self.element(table, set, element)).collect();
+        if set.interval {
+            let all = missing_is(self.elements(table, set), Vec::new())?;
+            let by_net: std::collections::HashMap<IpNet, Element> =
+                all.into_iter().map(|element| (element.net, element)).collect();
+            return Ok(wanted.iter().map(|element| by_net.get(&element.net.trunc()).copied()).collect());
         }
-        let all = missing_is(self.elements(table, set), Vec::new())?;
-        let by_net: std::collections::HashMap<IpNet, Element> =
-            all.into_iter().map(|element| (element.net, element)).collect();
-        Ok(wanted.iter().map(|element| by_net.get(&element.net.trunc()).copied()).collect())
+        let mut found = Vec::with_capacity(wanted.len());
+        while found.len() < wanted.len() {
+            let part = &wanted[found.len()..wanted.len().min(found.len() + LOOKUPS)];
+            found.extend(self.look_up_part(table, set, part)?);
+        }
+        Ok(found)
+    }
+
+    /// Looks for the first of these, up to the first that is not there.
+    fn look_up_part(
+        &mut self,
+        table: &Table,
+        set: &Set,
+        part: &[Element],
+    ) -> Result<Vec<Option<Element>>, Error> {
+        let what = format!("get {} element(s) {table} {}", part.len(), set.name);
+        let mut raw = Vec::new();
+        let code = self.socket.question(
+            &what,
+            message::GETSETELEM,
+            table.family.number(),
+            |w| write_key(w, table, &set.name, part),
+            |answer| read_elements(answer, &mut raw),
+        )?;
+        let answers = raw.into_iter().filter_map(RawElement::host);
+        let mut found: Vec<Option<Element>> = part
+            .iter()
+            .zip(answers)
+            .map(|(element, got)| Some(got).filter(|got| got.address() == element.address()))
+            .collect();
+        match code {
+            0 => found.resize(part.len(), None),
+            // The kernel goes no further than the first that it does not find.
+            code if code == rustix::io::Errno::NOENT.raw_os_error() => found.push(None),
+            code => return Err(refusal(-code, what)),
+        }
+        found.truncate(part.len());
+        Ok(found)
     }
 
     /// Adds elements, in as few transactions as the kernel takes. Those already there stay as they are.
@@ -314,6 +383,14 @@ impl Firewall {
     }
 }
 
+/// A rule whose expressions were not read.
+pub(super) struct RawRule {
+    pub(super) handle: u64,
+    pub(super) expressions: Vec<u8>,
+    /// Whether a program has left notes with it (a comment, say).
+    pub(super) noted: bool,
+}
+
 /// What is not there is told as `default`.
 fn missing_is<T>(answer: Result<T, Error>, default: T) -> Result<T, Error> {
     match answer {
@@ -322,18 +399,21 @@ fn missing_is<T>(answer: Result<T, Error>, default: T) -> Result<T, Error> {
     }
 }
 
-fn write_key(w: &mut Writer, table: &Table, set: &str, element: Option<&Element>) {
+fn write_key(w: &mut Writer, table: &Table, set: &str, elements: &[Element]) {
     w.text(attr::elements::TABLE, &table.name);
     w.text(attr::elements::SET, set);
-    if let Some(element) = element {
-        w.nest(attr::elements::LIST, |w| {
+    if elements.is_empty() {
+        return;
+    }
+    w.nest(attr::elements::LIST, |w| {
+        for element in elements {
             w.nest(attr::list::ELEM, |w| {
                 w.nest(attr::element::KEY, |w| {
                     w.attribute(attr::data::VALUE, octets(element.address()).as_ref());
                 });
             });
-        });
-    }
+        }
+    });
 }
 
 fn read_hook(hook: &[u8], kind: Option<&[u8]>) -> Option<Hook> {

@@ -1,14 +1,21 @@
-//! Questions to ipset, the older kind of sets (`linux/netfilter/ipset/ip_set.h`), which iptables' rules match.
+//! Questions and orders to ipset, the older kind of sets (`linux/netfilter/ipset/ip_set.h`), which iptables' rules match.
+
+use std::collections::HashSet;
 
 use ipnet::IpNet;
 use rustix::io::Errno;
 
+use super::decode::attributes;
+use super::encode::Writer;
 use super::error::Error;
 use super::firewall::Firewall;
-use super::object::octets;
+use super::object::{address, octets};
 
 /// `NFNL_SUBSYS_IPSET << 8`
 const SUBSYSTEM: u16 = 6 << 8;
+const LIST: u16 = SUBSYSTEM + 7;
+const ADD: u16 = SUBSYSTEM + 9;
+const DELETE: u16 = SUBSYSTEM + 10;
 const TEST: u16 = SUBSYSTEM + 11;
 const GET_BYNAME: u16 = SUBSYSTEM + 14;
 /// Version of the protocol: 7 since Linux 4.18.
@@ -17,14 +24,16 @@ const PROTOCOL: u8 = 7;
 const ATTR_PROTOCOL: u16 = 1;
 const ATTR_SETNAME: u16 = 2;
 const ATTR_DATA: u16 = 7;
+const ATTR_ADT: u16 = 8;
 const ATTR_INDEX: u16 = 11;
 const DATA_IP: u16 = 1;
 const DATA_CIDR: u16 = 3;
+const DATA_TIMEOUT: u16 = 6;
 const IP_V4: u16 = 1;
 const IP_V6: u16 = 2;
 const NET_BYTEORDER: u16 = 0x4000;
 
-/// `IPSET_ERR_EXIST`: the answer "no" of a test.
+/// `IPSET_ERR_EXIST`: the answer "no" of a test; of an addition or deletion, that there was nothing to do.
 const NOT_IN_SET: i32 = 4103;
 
 /// The number by which rules refer to the set; `None` when there is no such set.
@@ -53,8 +62,85 @@ pub(super) fn index(firewall: &mut Firewall, set: &str) -> Result<Option<u16>, E
 
 /// Whether the set holds the address or network.
 pub(super) fn holds(firewall: &mut Firewall, set: &str, net: IpNet) -> Result<bool, Error> {
-    let what = format!("test ipset {set} {net}");
-    let code = firewall.socket().question(&what, TEST, if net.addr().is_ipv4() { 2 } else { 10 }, |w| {
+    let code = ask(firewall, &format!("test ipset {set} {net}"), TEST, set, net, None)?;
+    match code {
+        0 => Ok(true),
+        code if code == Errno::PERM.raw_os_error() => Err(Error::NotPermitted),
+        // NOT_IN_SET, or that there is no such set. Any other number is a refusal of ipset's own: of another family, say.
+        _ => Ok(false),
+    }
+}
+
+/// Puts an address or network into the set, for so many seconds (0 is for ever). One that is there gets the new time.
+pub(super) fn add(firewall: &mut Firewall, set: &str, net: IpNet, timeout: Option<u32>) -> Result<(), Error> {
+    let what = format!("add {net} to ipset {set}");
+    let code = ask(firewall, &what, ADD, set, net, timeout)?;
+    done(what, code)
+}
+
+/// Takes an address or network out of the set. Whoever has gone already is no failure.
+pub(super) fn delete(firewall: &mut Firewall, set: &str, net: IpNet) -> Result<(), Error> {
+    let what = format!("delete {net} from ipset {set}");
+    let code = ask(firewall, &what, DELETE, set, net, None)?;
+    done(what, code)
+}
+
+/// All that the set holds, in one dump.
+pub(super) fn members(firewall: &mut Firewall, set: &str) -> Result<HashSet<IpNet>, Error> {
+    let what = format!("list ipset {set}");
+    firewall.socket().dump(
+        &what,
+        LIST,
+        0,
+        |w| {
+            w.attribute(ATTR_PROTOCOL, &[PROTOCOL]);
+            w.text(ATTR_SETNAME, set);
+        },
+        HashSet::new,
+        |members, answer| {
+            let list = answer.attributes().find_kind(ATTR_ADT).unwrap_or_default();
+            members.extend(attributes(list).filter_map(|(_, member)| read_member(member)));
+        },
+    )
+}
+
+fn read_member(member: &[u8]) -> Option<IpNet> {
+    let part = |kind| attributes(member).find_kind(kind);
+    let (_, octets) = attributes(part(DATA_IP)?).next()?;
+    let address = address(octets)?;
+    let whole = IpNet::from(address).prefix_len();
+    let length = part(DATA_CIDR).and_then(|value| value.first().copied()).unwrap_or(whole);
+    IpNet::new(address, length).ok().map(|net| net.trunc())
+}
+
+fn done(what: String, code: i32) -> Result<(), Error> {
+    match code {
+        0 | NOT_IN_SET => Ok(()),
+        code if code == Errno::PERM.raw_os_error() => Err(Error::NotPermitted),
+        code if code < 4096 => Err(Error::Refused { what, errno: Errno::from_raw_os_error(code) }),
+        code => {
+            let reason = match code {
+                4097 => "the kernel speaks another protocol",
+                4098 => "there is no such type of sets",
+                4104 => "the set is full",
+                4352 => "the set is full (maxelem)",
+                _ => "ipset refuses",
+            };
+            Err(Error::Refused { what: format!("{what} ({reason}, {code})"), errno: Errno::INVAL })
+        }
+    }
+}
+
+/// One question about one member; the answer is an error number.
+fn ask(
+    firewall: &mut Firewall,
+    what: &str,
+    kind: u16,
+    set: &str,
+    net: IpNet,
+    timeout: Option<u32>,
+) -> Result<i32, Error> {
+    let body = |w: &mut Writer| {
         w.attribute(ATTR_PROTOCOL, &[PROTOCOL]);
         w.text(ATTR_SETNAME, set);
         w.nest(ATTR_DATA, |w| {
@@ -63,16 +149,13 @@ pub(super) fn holds(firewall: &mut Firewall, set: &str, net: IpNet) -> Result<bo
             if net.prefix_len() < net.max_prefix_len() {
                 w.attribute(DATA_CIDR, &[net.prefix_len()]);
             }
+            if let Some(seconds) = timeout {
+                w.attribute(DATA_TIMEOUT | NET_BYTEORDER, &seconds.to_be_bytes());
+            }
         });
-    })?;
-    match code {
-        0 => Ok(true),
-        NOT_IN_SET => Ok(false),
-        code if code == Errno::NOENT.raw_os_error() || code == Errno::INVAL.raw_os_error() => Ok(false),
-        code if code == Errno::PERM.raw_os_error() => Err(Error::NotPermitted),
-        // Any other number is a refusal of ipset's own: of another family, say. Then it is not in the set.
-        _ => Ok(false),
-    }
+    };
+    let family = if net.addr().is_ipv4() { 2 } else { 10 };
+    firewall.socket().question(what, kind, family, body, |_| {})
 }
 
 /// The index of the set in the data of xtables' `set` match: the first field of all its revisions.

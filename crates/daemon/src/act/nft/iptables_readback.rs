@@ -19,6 +19,9 @@ use super::object::{KernelRule, Table, TableFamily, address};
 use super::tool::{Tool, output, resolve};
 use super::{ipset, tool};
 
+/// Up to so many members of an ipset are asked for one by one; beyond, one dump tells them all.
+const SINGLE_QUESTIONS: usize = 64;
+
 /// Where iptables' rules are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Backend {
@@ -92,16 +95,7 @@ impl BanChain {
                 difference.structure.push(format!("rule {hook} -j {}", self.chain));
             }
         }
-        let mut blocked = HashSet::new();
-        for rule in rules(place, firewall, self.family, &self.chain)? {
-            match (&rule.source, &rule.end) {
-                (Some(source), End::Block) => {
-                    blocked.insert(*source);
-                }
-                (None, End::Leave) if rule.unconditional => break,
-                _ => {}
-            }
-        }
+        let blocked = blocked(place, firewall, self.family, &self.chain)?;
         let mut asked = HashSet::new();
         for id in ids {
             let covered = |net: IpNet| {
@@ -144,10 +138,14 @@ impl BanSet {
             }
             Ok(Difference { structure, ..Difference::default() })
         })?;
+        // Networks may be there as the addresses that they are made of.
+        let all =
+            if ids.len() > SINGLE_QUESTIONS { Some(ipset::members(firewall, &self.set)?) } else { None };
         for id in ids {
-            let held = match id.net() {
-                Some(net) => ipset::holds(firewall, &self.set, net.trunc())?,
-                None => false,
+            let held = match (id.net().map(|net| net.trunc()), &all) {
+                (Some(net), Some(all)) if !id.is_network() => all.contains(&net),
+                (Some(net), _) => ipset::holds(firewall, &self.set, net)?,
+                (None, _) => false,
             };
             if !held {
                 difference.missing.push(id.clone());
@@ -155,6 +153,26 @@ impl BanSet {
         }
         Ok(difference)
     }
+}
+
+/// The sources that a chain blocks, until all packets leave it.
+pub(super) fn blocked(
+    place: Option<&PathBuf>,
+    firewall: &mut Firewall,
+    family: Family,
+    chain: &str,
+) -> Result<HashSet<IpNet>, Error> {
+    let mut blocked = HashSet::new();
+    for rule in rules(place, firewall, family, chain)? {
+        match (&rule.source, &rule.end) {
+            (Some(source), End::Block) => {
+                blocked.insert(*source);
+            }
+            (None, End::Leave) if rule.unconditional => break,
+            _ => {}
+        }
+    }
+    Ok(blocked)
 }
 
 /// Looks at the backend's place; where it is unknown, at both, and the better answer counts.

@@ -6,6 +6,7 @@
 mod batch;
 mod decode;
 mod default_action;
+mod direct;
 mod encode;
 mod error;
 mod events;
@@ -28,6 +29,7 @@ mod uapi;
 
 pub use batch::Batch;
 pub use default_action::{DefaultAction, Difference, MARGIN, TABLE, Wanted};
+pub use direct::{Direct, Member, Pace};
 pub use error::Error;
 pub use events::{Change, Events};
 pub use expression::{AnonymousSet, Comparison, Expression, MetaKey, Payload, Reject, Verdict};

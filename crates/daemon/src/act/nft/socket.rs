@@ -193,21 +193,24 @@ impl Socket {
         }
     }
 
-    /// Asks a question whose answer is an error number, 0 for yes.
+    /// Asks a question whose last answer is an error number, 0 for yes; `visit` is shown what comes before.
     pub(super) fn question(
         &mut self,
         what: &str,
         kind: u16,
         family: u8,
         body: impl FnOnce(&mut Writer),
+        mut visit: impl FnMut(&Message<'_>),
     ) -> Result<i32, Error> {
         self.drain()?;
         let sequence = self.ask(kind, NLM_F_REQUEST | NLM_F_ACK, family, body, what)?;
         let deadline = Instant::now() + ANSWER_LIMIT;
         loop {
             for answer in messages(receive(&self.netlink, &mut self.buffer, deadline)?) {
-                if answer.sequence == sequence && answer.kind == NLMSG_ERROR {
-                    return Ok(answer.code().saturating_neg());
+                match (answer.sequence == sequence, answer.kind) {
+                    (true, NLMSG_ERROR) => return Ok(answer.code().saturating_neg()),
+                    (true, _) => visit(&answer),
+                    (false, _) => {}
                 }
             }
         }
@@ -371,7 +374,7 @@ fn read_generation(answer: &Message<'_>) -> Option<u32> {
     answer.attributes().find_kind(attr::generation::ID).and_then(decode::be32)
 }
 
-fn refusal(code: i32, what: String) -> Error {
+pub(super) fn refusal(code: i32, what: String) -> Error {
     // Beyond are subsystems' own numbers, which are no errno.
     let number = Some(code.saturating_neg()).filter(|number| (1..4096).contains(number));
     match number.map_or(Errno::PROTO, Errno::from_raw_os_error) {

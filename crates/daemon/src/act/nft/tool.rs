@@ -1,7 +1,8 @@
 //! Which program a command's first word calls, and a tool's output within limits.
 
 use std::ffi::OsStr;
-use std::io::Read;
+use std::io::{Read, Seek, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -73,7 +74,39 @@ pub(super) fn output(program: &Path, arguments: &[&str]) -> Result<String, Error
     }
 }
 
-fn read(mut pipe: std::process::ChildStdout, deadline: Instant) -> Result<Vec<u8>, &'static str> {
+/// Gives a tool its input, and waits until it is through. The error tells the last line that it wrote.
+pub(super) fn feed(program: &Path, arguments: &[&str], input: &[u8]) -> Result<(), Error> {
+    let failed =
+        |reason: &str| Error::Tool(format!("{} {}: {reason}", program.display(), arguments.join(" ")));
+    let text = |error: &dyn std::fmt::Display| failed(&error.to_string());
+    // A file, not a pipe: a tool that does not read could hold us up.
+    let memory = rustix::fs::memfd_create("input", rustix::fs::MemfdFlags::CLOEXEC).map_err(|e| text(&e))?;
+    let mut file = std::fs::File::from(memory);
+    file.write_all(input).and_then(|()| file.rewind()).map_err(|e| text(&e))?;
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stdin(file)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|e| text(&e))?;
+    let deadline = Instant::now() + LIMIT;
+    let read = child.stderr.take().ok_or("it has no output").and_then(|pipe| read(pipe, deadline));
+    if read.is_err() {
+        // It may have ended by itself meanwhile.
+        let _ = child.kill();
+    }
+    let status = child.wait().map_err(|e| text(&e))?;
+    let said = read.map_err(failed)?;
+    if status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&said);
+    let line = said.lines().find(|line| !line.trim().is_empty());
+    Err(failed(line.unwrap_or(&status.to_string())))
+}
+
+fn read<P: Read + AsFd>(mut pipe: P, deadline: Instant) -> Result<Vec<u8>, &'static str> {
     let mut text = Vec::new();
     let mut buffer = vec![0; 64 << 10];
     loop {

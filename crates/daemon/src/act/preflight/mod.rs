@@ -7,7 +7,7 @@ mod parse;
 mod programs;
 mod syntax;
 
-pub use known::{Kind, Known, Table, recognise};
+pub use known::{Deed, Kind, Known, Table, recognise};
 pub use parse::{Unreadable, parse};
 pub use programs::{Missing, Path, check, unreadable};
 pub use syntax::{Command, Part, Word};

@@ -31,6 +31,8 @@ pub struct Runner {
     count: u64,
     /// When the start with the jail last failed; none when it did not.
     pub(super) start_failed: Option<Timestamp>,
+    /// What repairs have lost, where somebody else puts it back.
+    pub(super) lost: Option<Vec<Arc<Ticket>>>,
 }
 
 impl Runner {
@@ -43,7 +45,13 @@ impl Runner {
             kept: IndexMap::new(),
             count: 0,
             start_failed: None,
+            lost: None,
         }
+    }
+
+    /// The jail's name.
+    pub fn jail(&self) -> &str {
+        &self.jail
     }
 
     /// The action's properties.
@@ -106,10 +114,7 @@ impl Runner {
             return Outcome::Done;
         }
         let info = Info::ticket(ticket, facts);
-        self.count += 1;
-        let number = self.kept.get(&ticket.id).map_or(self.count, |kept| kept.number);
-        let kept = Kept { ticket: Arc::clone(ticket), number, failed: None };
-        self.kept.insert(ticket.id.clone(), kept);
+        self.keep(ticket);
         let whom = self.start_key(For::ticket(ticket));
         let was_broken = self.state.broken(whom);
         let done = match self.start_before(ticket, exec, facts) {
@@ -132,6 +137,52 @@ impl Runner {
         }
     }
 
+    fn keep(&mut self, ticket: &Arc<Ticket>) {
+        self.count += 1;
+        let number = self.kept.get(&ticket.id).map_or(self.count, |kept| kept.number);
+        let kept = Kept { ticket: Arc::clone(ticket), number, failed: None };
+        self.kept.insert(ticket.id.clone(), kept);
+    }
+
+    /// From now on, bans that a repair has lost are not applied again here: the caller asks for them by
+    /// [`Runner::lost`].
+    pub fn leave_lost(&mut self) {
+        self.lost = Some(Vec::new());
+    }
+
+    /// The bans that repairs have lost since this was last asked.
+    pub fn lost(&mut self) -> Vec<Arc<Ticket>> {
+        self.lost.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Prepares for a ban that is carried out without a command: starts the action if that is due. Whether it may be.
+    pub fn prepare(&mut self, ticket: &Arc<Ticket>, exec: &mut dyn Executor, facts: &dyn Facts) -> bool {
+        let broken = self.state.broken(self.start_key(For::ticket(ticket)));
+        !broken && self.start_before(ticket, exec, facts).is_ok()
+    }
+
+    /// A ban was carried out without a command.
+    pub fn was_banned(&mut self, ticket: &Arc<Ticket>) {
+        self.keep(ticket);
+        self.state.entry(For::ticket(ticket)).items = true;
+    }
+
+    /// Whether somebody of the ticket's family has been banned since the start (or the last flush).
+    pub fn has_bans_like(&self, ticket: &Ticket) -> bool {
+        self.state.has_items(For::ticket(ticket))
+    }
+
+    /// A ban has ended, and was lifted without a command.
+    pub fn was_unbanned(&mut self, ticket: &Ticket, exec: &mut dyn Executor) {
+        self.kept.swap_remove(&ticket.id);
+        exec.log(self.unban_line(ticket));
+    }
+
+    fn unban_line(&self, ticket: &Ticket) -> LogLine {
+        let text = format!("[{}] action '{}': unban {}", self.jail, self.action.name(), shown_ip(ticket));
+        LogLine::new(Level::DEBUG, "actions", text)
+    }
+
     /// A ban's time has grown. Nothing happens without `actionprolong`.
     pub fn prolong(&mut self, ticket: &Arc<Ticket>, exec: &mut dyn Executor, facts: &dyn Facts) -> Outcome {
         if let Some(kept) = self.kept.get_mut(&ticket.id) {
@@ -150,11 +201,7 @@ impl Runner {
     /// A ban has ended. Nothing happens if nobody of the family has been banned since the start (or the last flush).
     pub fn unban(&mut self, ticket: &Ticket, exec: &mut dyn Executor, facts: &dyn Facts) -> Outcome {
         self.kept.swap_remove(&ticket.id);
-        exec.log(LogLine::new(
-            Level::DEBUG,
-            "actions",
-            format!("[{}] action '{}': unban {}", self.jail, self.action.name(), shown_ip(ticket)),
-        ));
+        exec.log(self.unban_line(ticket));
         if !self.state.has_items(For::ticket(ticket)) {
             return Outcome::Done;
         }

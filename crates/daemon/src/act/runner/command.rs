@@ -185,6 +185,10 @@ impl Runner {
             .filter(|ticket| all || self.start_key(For::ticket(ticket)) == whom)
             .filter(|ticket| Some(&ticket.id) != except)
             .collect();
+        if let Some(lost) = &mut self.lost {
+            lost.extend(tickets);
+            return;
+        }
         let mut failures = 0;
         for ticket in tickets {
             let ip = shown_ip(&ticket);

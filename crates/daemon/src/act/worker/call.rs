@@ -9,8 +9,9 @@ use portcullis_jail::Ticket;
 use portcullis_jail::action::{Facts, Operation, Script};
 use portcullis_value::{Exception, Value};
 
-use super::carrier::{By, Carrier, Hands, InShell};
+use super::carrier::{By, Carrier};
 use super::health::Enforcement;
+use super::shell::{Hands, InShell};
 use crate::act::runner::Outcome;
 use crate::act::shell::Status;
 use crate::log::Log;
@@ -80,7 +81,7 @@ impl Carrier {
 }
 
 impl InShell {
-    fn call(&mut self, call: Call, facts: &dyn Facts, log: &Log) -> Result<Value, Exception> {
+    pub(super) fn call(&mut self, call: Call, facts: &dyn Facts, log: &Log) -> Result<Value, Exception> {
         let InShell { runner, shell, .. } = self;
         let hands = &mut Hands { shell, log };
         // What fails here is no ban that somebody counts on: it is answered, and not tried again.

@@ -1,20 +1,20 @@
 //! What carries an action out: the user's commands in a shell, or the kernel directly.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_config::JailSettings;
-use portcullis_jail::action::{Action, Facts, Script};
-use portcullis_jail::{Id, Level, LogLine, Ticket, Timestamp};
+use portcullis_jail::action::{Action, Facts};
+use portcullis_jail::{Family, Id, Ticket, Timestamp};
 
 use super::health::Enforcement;
 use super::kernel::InKernel;
-use super::readback::Readback;
+use super::shell::{Hands, InShell};
 use super::shelter::Shelter;
-use crate::act::nft::Wanted;
-use crate::act::runner::{Executor, Outcome, Runner};
-use crate::act::shell::{Exit, Shell};
+use crate::act::nft::{Pace, Wanted};
+use crate::act::preflight::Known;
+use crate::act::runner::Outcome;
 use crate::log::Log;
 
 /// What decides about the carrier, besides the action itself.
@@ -35,29 +35,6 @@ pub(super) enum By {
     Kernel(InKernel),
 }
 
-pub(super) struct InShell {
-    pub(super) runner: Runner,
-    pub(super) shell: Shell,
-    readback: Option<Readback>,
-    shelter: Arc<Shelter>,
-}
-
-/// Runs scripts for a runner, and writes what it says.
-pub(super) struct Hands<'a> {
-    pub(super) shell: &'a mut Shell,
-    pub(super) log: &'a Log,
-}
-
-impl Executor for Hands<'_> {
-    fn run(&mut self, script: &Script, timeout: Duration) -> Exit {
-        self.shell.run(script, timeout)
-    }
-
-    fn log(&mut self, line: LogLine) {
-        self.log.write(&line);
-    }
-}
-
 /// The states of bans by whom they concern.
 pub(super) type States = HashMap<Id, Enforcement>;
 
@@ -66,17 +43,13 @@ impl Carrier {
         jail: &str,
         action: Action,
         shelter: &Arc<Shelter>,
-        readback: Option<Readback>,
+        known: &[(Family, Known)],
+        natively: bool,
         finding: Option<String>,
     ) -> Self {
         let name = action.name().to_owned();
-        let runner = Runner::new(jail, action);
-        let shelter = Arc::clone(shelter);
-        Carrier {
-            name,
-            finding,
-            by: By::Shell(Box::new(InShell { runner, shell: Shell::new(), readback, shelter })),
-        }
+        let shell = InShell::new(jail, action, shelter, known, natively);
+        Carrier { name, finding, by: By::Shell(Box::new(shell)) }
     }
 
     pub(super) fn in_kernel(name: &str, kernel: InKernel) -> Self {
@@ -94,15 +67,26 @@ impl Carrier {
     /// What carries it out, for people.
     pub(super) fn by(&self) -> String {
         match &self.by {
-            By::Shell(shell) if shell.readback.is_some() => "shell, read back from the kernel".to_owned(),
-            By::Shell(_) => "shell".to_owned(),
+            By::Shell(shell) => shell.label().to_owned(),
             By::Kernel(kernel) => kernel.label.to_owned(),
         }
     }
 
-    /// Whether many bans cost little more than one.
-    pub(super) fn takes_many(&self) -> bool {
-        matches!(self.by, By::Kernel(_))
+    /// What many bans cost.
+    pub(super) fn pace(&self) -> Pace {
+        match &self.by {
+            By::Shell(shell) => shell.pace(),
+            By::Kernel(_) => Pace::Each,
+        }
+    }
+
+    /// What has become, besides, of bans that the last order did not name: a repair loses some, and here they are put
+    /// back.
+    pub(super) fn aftermath(&mut self, facts: &dyn Facts, log: &Log) -> States {
+        match &mut self.by {
+            By::Shell(shell) => shell.aftermath(facts, log),
+            By::Kernel(_) => States::new(),
+        }
     }
 
     pub(super) fn start(&mut self, facts: &dyn Facts, log: &Log) {
@@ -133,13 +117,7 @@ impl Carrier {
         log: &Log,
     ) -> States {
         match &mut self.by {
-            By::Shell(shell) => {
-                let mut states = States::new();
-                for ticket in tickets {
-                    states.insert(ticket.id.clone(), shell.ban(ticket, again, facts, log));
-                }
-                states
-            }
+            By::Shell(shell) => shell.ban(tickets, again, facts, log),
             By::Kernel(kernel) => {
                 let now = facts.now();
                 let wanted: Vec<Wanted> = tickets.iter().map(|ticket| wanted(ticket, facts, now)).collect();
@@ -165,12 +143,7 @@ impl Carrier {
 
     pub(super) fn unban(&mut self, tickets: &[Arc<Ticket>], facts: &dyn Facts, log: &Log) {
         match &mut self.by {
-            By::Shell(shell) => {
-                let InShell { runner, shell, .. } = &mut **shell;
-                for ticket in tickets {
-                    let _ = runner.unban(ticket, &mut Hands { shell, log }, facts);
-                }
-            }
+            By::Shell(shell) => shell.unban(tickets, facts, log),
             By::Kernel(kernel) => {
                 let ids: Vec<Id> = tickets.iter().map(|ticket| ticket.id.clone()).collect();
                 if let Err(error) = kernel.unban(&ids) {
@@ -200,8 +173,7 @@ impl Carrier {
                 if shell.holds(ticket, facts, log) {
                     return None;
                 }
-                let state = shell.ban(ticket, true, facts, log);
-                Some(States::from([(ticket.id.clone(), state)]))
+                Some(shell.ban(std::slice::from_ref(ticket), true, facts, log))
             }
             // Banning again costs a few microseconds, and reads back.
             By::Kernel(_) => {
@@ -221,20 +193,7 @@ impl Carrier {
         log: &Log,
     ) -> Option<(String, States)> {
         match &mut self.by {
-            By::Shell(shell) => {
-                let readback = shell.readback.as_ref()?;
-                let ids: Vec<Id> = tickets.iter().map(|ticket| ticket.id.clone()).collect();
-                let missing = readback.missing(&ids, &shell.shelter).ok()?;
-                let (_, why) = missing.first()?;
-                let said =
-                    format!("{} of {} ban(s) were gone from the firewall: {why}", missing.len(), ids.len());
-                let lost: HashSet<&Id> = missing.iter().map(|(id, _)| id).collect();
-                let mut states = States::new();
-                for ticket in tickets.iter().filter(|ticket| lost.contains(&ticket.id)) {
-                    states.insert(ticket.id.clone(), shell.ban(ticket, true, facts, log));
-                }
-                Some((said, states))
-            }
+            By::Shell(shell) => shell.verify(tickets, facts, log),
             By::Kernel(kernel) => {
                 let now = facts.now();
                 let wanted: Vec<Wanted> = tickets.iter().map(|ticket| wanted(ticket, facts, now)).collect();
@@ -265,13 +224,11 @@ impl Carrier {
     pub(super) fn lift_all(&mut self, tickets: &[Arc<Ticket>], facts: &dyn Facts, log: &Log) {
         match &mut self.by {
             By::Shell(shell) => {
-                let InShell { runner, shell, .. } = &mut **shell;
-                if runner.can_flush() {
+                if shell.runner.can_flush() {
+                    let InShell { runner, shell, .. } = &mut **shell;
                     let _ = runner.flush(&mut Hands { shell, log }, facts);
-                    return;
-                }
-                for ticket in tickets {
-                    let _ = runner.unban(ticket, &mut Hands { shell, log }, facts);
+                } else {
+                    shell.unban(tickets, facts, log);
                 }
             }
             By::Kernel(kernel) => {
@@ -313,51 +270,6 @@ impl Carrier {
         if let By::Shell(shell) = &mut self.by {
             *shell.runner.action_mut() = action;
         }
-    }
-}
-
-impl InShell {
-    fn ban(&mut self, ticket: &Arc<Ticket>, again: bool, facts: &dyn Facts, log: &Log) -> Enforcement {
-        // Before a command is run once more: it may have taken its time, or somebody has helped.
-        if again && self.is_there(ticket) {
-            return Enforcement::Enforced;
-        }
-        let mut hands = Hands { shell: &mut self.shell, log };
-        let outcome = if again {
-            self.runner.reban(ticket, &mut hands, facts)
-        } else {
-            self.runner.ban(ticket, &mut hands, facts)
-        };
-        match (outcome, &self.readback) {
-            (Outcome::Failed(why), _) => Enforcement::Failed(why),
-            (Outcome::Done, None) => Enforcement::Unverified,
-            (Outcome::Done, Some(readback)) => {
-                match readback.missing(std::slice::from_ref(&ticket.id), &self.shelter) {
-                    Ok(missing) => match missing.into_iter().next() {
-                        None => Enforcement::Enforced,
-                        Some((_, why)) => Enforcement::Absent(format!("the command succeeded, but {why}")),
-                    },
-                    Err(why) => Enforcement::Failed(why),
-                }
-            }
-        }
-    }
-
-    /// Whether the kernel is known to have the ban.
-    fn is_there(&self, ticket: &Ticket) -> bool {
-        let Some(readback) = &self.readback else { return false };
-        let missing = readback.missing(std::slice::from_ref(&ticket.id), &self.shelter);
-        missing.is_ok_and(|missing| missing.is_empty())
-    }
-
-    fn holds(&mut self, ticket: &Arc<Ticket>, facts: &dyn Facts, log: &Log) -> bool {
-        if self.readback.is_some() {
-            return self.is_there(ticket);
-        }
-        // The runner's own check, which repairs what is broken and bans anew.
-        log.say(Level::DEBUG, "actions", format!("check of {}", ticket.id));
-        let _ = self.runner.check(&mut Hands { shell: &mut self.shell, log }, facts);
-        true
     }
 }
 

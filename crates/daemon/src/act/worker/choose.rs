@@ -8,7 +8,6 @@ use portcullis_jail::action::{Action, Facts, Info, Operation};
 
 use super::carrier::Carrier;
 use super::kernel::{InKernel, Rules};
-use super::readback::Readback;
 use super::{Carriage, Shelter};
 use crate::act::nft::{self, DefaultAction, Parameters, Stock, Tool};
 use crate::act::preflight::{self, Kind, Known};
@@ -36,7 +35,7 @@ impl Carrier {
             Some(Err(error)) => {
                 let finding = format!("jail '{jail}': action '{name}' cannot work: {error}");
                 log.error("actions", finding.clone());
-                return Carrier::in_shell(jail, action, shelter, None, Some(finding));
+                return Carrier::in_shell(jail, action, shelter, &[], false, Some(finding));
             }
             None => {}
         }
@@ -71,8 +70,7 @@ impl Carrier {
             }
         }
         let finding = missing.first().map(ToString::to_string);
-        let readback = Readback::of(&known);
-        Carrier::in_shell(jail, action, shelter, readback, finding)
+        Carrier::in_shell(jail, action, shelter, &known, carriage.settings.nativeactions, finding)
     }
 }
 

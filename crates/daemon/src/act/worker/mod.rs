@@ -9,20 +9,23 @@ mod choose;
 mod health;
 mod kernel;
 mod readback;
+mod shell;
 mod shelter;
 mod warden;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use indexmap::{IndexMap, IndexSet};
-use portcullis_jail::action::{Action, Facts};
+use portcullis_jail::action::{Action, Facts, Operation};
 use portcullis_jail::{Id, Level, LogLine, Ticket};
 use portcullis_value::{Exception, Value};
 use portcullis_wire::event::Kind;
 
+use crate::act::nft::Pace;
 use crate::events::Event;
 use crate::log::Log;
 
@@ -43,6 +46,13 @@ const LONGEST_RETRY: Duration = Duration::from_secs(60);
 const RETRIED: usize = 64;
 /// So many orders are taken together, for carriers that do many at the price of one.
 const TOGETHER: usize = 2000;
+/// So long a new ban waits for those that are being restored.
+const PORTION: Duration = Duration::from_millis(4);
+/// The fewest that are restored at a time.
+const SMALL_PORTION: usize = 16;
+
+/// So many bans wait at most for an action that lifts none, as a mail does.
+const MOST_NOTES: usize = 10_000;
 
 /// Dropped when an order has been carried out; whoever holds the other end of the channel sees that.
 pub(crate) type Done = Option<Sender<()>>;
@@ -77,6 +87,9 @@ pub(crate) struct Worker {
     health: Arc<Mutex<Health>>,
     shelter: Arc<Shelter>,
     number: u64,
+    /// For an action that only tells of bans: how many wait at most, and how many were left out.
+    bound: Option<(usize, AtomicU64)>,
+    log: Log,
 }
 
 impl Drop for Worker {
@@ -94,14 +107,17 @@ impl Worker {
         facts: Box<dyn Facts + Send>,
         log: Log,
     ) -> std::io::Result<Self> {
-        // Bounded by the number of bans: each is ordered once, lifted once.
+        // Bounded by the number of bans: each is ordered once, lifted once. What is never lifted (a mail) has a bound of
+        // its own.
         let (orders, inbox) = unbounded();
+        let bound = (!action.has(Operation::Unban)).then(|| (MOST_NOTES, AtomicU64::new(0)));
         let health = Arc::new(Mutex::new(Health::new(action.name())));
         let thread: String = format!("f2b/a.{jail}").chars().take(15).collect();
         let jail: Arc<str> = jail.into();
         let shared = Arc::clone(&health);
         let shelter = Arc::clone(&carriage.shelter);
         let number = shelter.roll.enrol(orders.clone());
+        let handle = Worker { orders, health: Arc::clone(&health), shelter, number, bound, log: log.clone() };
         std::thread::Builder::new().name(thread).spawn(move || {
             let carrier = Carrier::choose(&jail, action, &carriage, &*facts, &log);
             let mut working = Working {
@@ -111,6 +127,7 @@ impl Worker {
                 banned: 0,
                 failed: IndexSet::new(),
                 restored: IndexMap::new(),
+                portion: SMALL_PORTION,
                 tally: Tally::default(),
                 facts,
                 log,
@@ -119,11 +136,21 @@ impl Worker {
             working.tell_health();
             working.run(&inbox);
         })?;
-        Ok(Worker { orders, health, shelter, number })
+        Ok(handle)
     }
 
-    /// Gives an order; it is carried out after those before it.
+    /// Gives an order; it is carried out after those before it. Where nothing but notes wait, and too many of them, a
+    /// further one is left out, counted and told.
     pub(crate) fn order(&self, order: Order) {
+        if let (Some((most, left_out)), Order::Ban(..)) = (&self.bound, &order)
+            && self.orders.len() >= *most
+        {
+            left_out.fetch_add(1, Ordering::Relaxed);
+            let action = self.health().action;
+            let text = format!("action '{action}' is too slow: {most} bans wait for it, others are left out");
+            self.log.warning("actions", text);
+            return;
+        }
         // Fails only when the thread has ended, and an ended action has nothing in force.
         let _ = self.orders.send(order);
     }
@@ -132,6 +159,11 @@ impl Worker {
     pub(crate) fn health(&self) -> Health {
         let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner).clone();
         health.waiting = self.orders.len();
+        let left_out = self.bound.as_ref().map_or(0, |(_, left_out)| left_out.load(Ordering::Relaxed));
+        if left_out > 0 {
+            let text = format!("too slow: {left_out} ban(s) were left out");
+            health.finding.get_or_insert(text);
+        }
         health
     }
 }
@@ -155,6 +187,8 @@ struct Working {
     failed: IndexSet<Id>,
     /// Bans from the database that are still to be carried out.
     restored: IndexMap<Id, Arc<Ticket>>,
+    /// So many of them at a time.
+    portion: usize,
     tally: Tally,
     facts: Box<dyn Facts + Send>,
     log: Log,
@@ -192,16 +226,28 @@ impl Working {
                 // The jail's thread has gone without a word; its bans stay in force, as after a kill.
                 Err(RecvTimeoutError::Disconnected) => return,
             }
+            let states = self.carrier.aftermath(&*self.facts, &self.log);
+            self.keep(&[], states);
             self.tell_health();
         }
     }
 
-    /// Some of the bans that came from the database.
+    /// Some of the bans that came from the database: as many as can be done while nobody notices.
     fn restore(&mut self) {
-        let portion = if self.carrier.takes_many() { TOGETHER } else { 1 };
-        let portion = portion.min(self.restored.len());
-        let tickets: Vec<Arc<Ticket>> = self.restored.drain(..portion).map(|(_, ticket)| ticket).collect();
+        let fewest = match self.carrier.pace() {
+            Pace::One => 1,
+            Pace::Each => SMALL_PORTION,
+            Pace::Batch(fewest) => fewest.min(TOGETHER),
+        };
+        let portion = self.portion.clamp(fewest, if fewest == 1 { 1 } else { TOGETHER });
+        let began = Instant::now();
+        let some = ..portion.min(self.restored.len());
+        let tickets: Vec<Arc<Ticket>> = self.restored.drain(some).map(|(_, ticket)| ticket).collect();
         self.ban(tickets);
+        self.portion = if began.elapsed() < PORTION / 2 { portion * 2 } else { portion.div_ceil(2) };
+        if began.elapsed() >= PORTION / 2 && began.elapsed() < PORTION {
+            self.portion = portion;
+        }
     }
 
     fn carry_out(&mut self, order: Order) {
@@ -258,7 +304,7 @@ impl Working {
                     break;
                 }
             }
-            if self.carrier.takes_many() && tickets.len() < TOGETHER {
+            if self.carrier.pace() != Pace::One && tickets.len() < TOGETHER {
                 next = inbox.try_recv().ok();
             }
         }
@@ -300,9 +346,14 @@ impl Working {
         self.keep(&tickets, states);
     }
 
-    fn keep(&mut self, tickets: &[Arc<Ticket>], states: HashMap<Id, Enforcement>) {
-        let mut states = states;
-        for ticket in tickets {
+    /// Notes what has become of bans: of these, in this order, and of whom else is told.
+    fn keep(&mut self, tickets: &[Arc<Ticket>], mut states: HashMap<Id, Enforcement>) {
+        let named: HashSet<&Id> = tickets.iter().map(|ticket| &ticket.id).collect();
+        let others = states.keys().filter(|id| !named.contains(id)).filter_map(|id| self.bans.get(id));
+        let mut others: Vec<(u64, Arc<Ticket>)> =
+            others.map(|held| (held.number, Arc::clone(&held.ticket))).collect();
+        others.sort_unstable_by_key(|(number, _)| *number);
+        for ticket in tickets.iter().chain(others.iter().map(|(_, ticket)| ticket)) {
             let Some(held) = self.bans.get_mut(&ticket.id) else { continue };
             let state = states.remove(&ticket.id).unwrap_or(Enforcement::Unverified);
             let before = held.tries;

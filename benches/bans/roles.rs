@@ -1,0 +1,118 @@
+//! What this program plays on the hosts of the network.
+
+use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use portcullis_compliance::SERVER;
+use portcullis_daemon::act::nft::{self, KeyType, Set, TableFamily};
+use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+
+use crate::scene::offender;
+
+pub(crate) const PORT: u16 = 22;
+
+/// A line as dropbear has it written, by rsyslog in its traditional format.
+pub(crate) fn failure(from: IpAddr) -> String {
+    let now = Command::new("date").arg("+%b %e %T").env("LC_ALL", "C").output().unwrap().stdout;
+    let now = String::from_utf8(now).unwrap();
+    format!("{} host dropbear[4711]: Bad password attempt for 'root' from {from}:40000\n", now.trim_end())
+}
+
+/// On the server: accepts connections and closes them.
+pub(crate) fn listen() {
+    let listener = TcpListener::bind(SocketAddr::new(SERVER, PORT)).unwrap();
+    for connection in listener.incoming() {
+        drop(connection);
+    }
+}
+
+/// At the attacker: writes the last failure, connects until refused, and prints the microseconds between. `every` is the
+/// pause between two connections in microseconds.
+pub(crate) fn strike(log: &str, from: IpAddr, every: u64) {
+    let line = failure(from);
+    assert!(knock(from), "refused before the last failure");
+    let mut log = std::fs::File::options().append(true).open(log).unwrap();
+    let begin = Instant::now();
+    log.write_all(line.as_bytes()).unwrap();
+    loop {
+        // The moment of trying counts. The refusal (ICMP) of a neighbour on a veth pair arrives inside connect(2), while that
+        // holds the socket, and is noticed a second later only, when the SYN is repeated.
+        let tried = begin.elapsed();
+        if !knock(from) {
+            println!("{}", tried.as_micros());
+            return;
+        }
+        assert!(tried < Duration::from_secs(60), "never refused");
+        sleep(Duration::from_micros(every));
+    }
+}
+
+/// Connects from that address; whether it was let in.
+fn knock(from: IpAddr) -> bool {
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    bind(&socket, &SocketAddr::new(from, 0)).unwrap();
+    connect(&socket, &SocketAddr::new(SERVER, PORT)).is_ok()
+}
+
+/// On the server: waits until the firewall holds so many bans of the jail, and prints the time (nanoseconds since 1970).
+pub(crate) fn until(firewall: &str, count: usize) {
+    let mut kernel = nft::Firewall::open().unwrap();
+    println!("watching");
+    std::io::stdout().flush().unwrap();
+    let begin = Instant::now();
+    loop {
+        // A dump of a large set would slow down what is measured: first the last one is waited for.
+        let worth_counting = (1..1000).contains(&count) || last_is_there(&mut kernel, firewall, count);
+        if worth_counting && counted(&mut kernel, firewall) == count {
+            break;
+        }
+        assert!(
+            begin.elapsed() < Duration::from_secs(120),
+            "{} of {count} are in the kernel",
+            counted(&mut kernel, firewall)
+        );
+        sleep(Duration::from_micros(500));
+    }
+    println!("{}", SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos());
+}
+
+fn last_is_there(kernel: &mut nft::Firewall, firewall: &str, count: usize) -> bool {
+    let last = IpAddr::from(offender(count.max(1) - 1)).into();
+    firewall != "nftables" || kernel.element(&table(), &set(), &last).unwrap().is_some() == (count > 0)
+}
+
+fn counted(kernel: &mut nft::Firewall, firewall: &str) -> usize {
+    match firewall {
+        "nftables" => kernel.elements(&table(), &set()).map_or(0, |all| all.len()),
+        "iptables" => {
+            let filter = nft::Table { family: TableFamily::Ip, name: "filter".into() };
+            // The last rule leads back.
+            kernel.rules(&filter, "f2b-J").unwrap().len().saturating_sub(1)
+        }
+        "ipset" => {
+            let listed = Command::new("ipset").args(["-t", "list", "f2b-J"]).output().unwrap().stdout;
+            let listed = String::from_utf8_lossy(&listed);
+            let number = listed.lines().find_map(|line| line.strip_prefix("Number of entries: "));
+            number.map_or(0, |number| number.parse().unwrap())
+        }
+        other => panic!("no such firewall: {other}"),
+    }
+}
+
+fn table() -> nft::Table {
+    nft::Table { family: TableFamily::Inet, name: "f2b-table".into() }
+}
+
+fn set() -> Set {
+    Set { name: "addr-set-J".into(), key: KeyType::Ipv4, interval: false, timeout: false }
+}
+
+/// So many addresses of its own has the attacker's host, from here on.
+pub(crate) const STRIKERS: std::ops::Range<u8> = 100..240;
+
+pub(crate) fn striker(number: usize) -> Ipv4Addr {
+    Ipv4Addr::new(192, 0, 2, STRIKERS.start + number as u8)
+}

@@ -1,0 +1,389 @@
+//! An action carried out by its own commands in a shell, and beside them, where it is known what a ban's command does, all
+//! bans that wait at a time without a shell.
+//!
+//! What goes wrong there is done again by the commands, one by one: they say what is the matter, and repair.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_jail::action::{Action, Facts, Info, Operation, Script};
+use portcullis_jail::{Family, Id, Level, LogLine, Ticket};
+
+use super::carrier::States;
+use super::health::Enforcement;
+use super::readback::{Lost, Readback};
+use super::shelter::Shelter;
+use crate::act::nft::{Direct, Member, Pace};
+use crate::act::preflight::{Deed, Known};
+use crate::act::runner::{Executor, Outcome, Runner};
+use crate::act::shell::{Exit, Shell};
+use crate::log::Log;
+
+/// Where a process is started for a batch, so many bans make one.
+const BATCH: usize = 4;
+/// When so many bans in a row have failed, the others of the batch are not tried one by one as well.
+const TOO_MANY: usize = 3;
+
+/// Runs scripts for a runner, and writes what it says.
+pub(super) struct Hands<'a> {
+    pub(super) shell: &'a mut Shell,
+    pub(super) log: &'a Log,
+}
+
+impl Executor for Hands<'_> {
+    fn run(&mut self, script: &Script, timeout: Duration) -> Exit {
+        self.shell.run(script, timeout)
+    }
+
+    fn log(&mut self, line: LogLine) {
+        self.log.write(&line);
+    }
+}
+
+/// The bans of one family in the kernel, written without the action's commands.
+struct Shortcut {
+    family: Family,
+    known: Known,
+    direct: Direct,
+}
+
+pub(super) struct InShell {
+    pub(super) runner: Runner,
+    pub(super) shell: Shell,
+    readback: Option<Readback>,
+    shortcuts: Vec<Shortcut>,
+    shelter: Arc<Shelter>,
+}
+
+impl InShell {
+    /// `known` is what is known of the action; natively, it is made use of to go beside the shell.
+    pub(super) fn new(
+        jail: &str,
+        action: Action,
+        shelter: &Arc<Shelter>,
+        known: &[(Family, Known)],
+        natively: bool,
+    ) -> Self {
+        let path = std::env::var_os("PATH");
+        let shortcut = |(family, known): &(Family, Known)| {
+            let direct = Direct::of(known, *family, path.as_deref())?;
+            Some(Shortcut { family: *family, known: known.clone(), direct })
+        };
+        let shortcuts: Vec<Shortcut> = known.iter().filter(|_| natively).filter_map(shortcut).collect();
+        let mut runner = Runner::new(jail, action);
+        if !shortcuts.is_empty() {
+            runner.leave_lost();
+        }
+        InShell {
+            runner,
+            shell: Shell::new(),
+            readback: Readback::of(known),
+            shortcuts,
+            shelter: Arc::clone(shelter),
+        }
+    }
+
+    /// What carries it out, for people.
+    pub(super) fn label(&self) -> &'static str {
+        match (&self.readback, !self.shortcuts.is_empty()) {
+            (Some(_), true) => "shell and natively, read back from the kernel",
+            (Some(_), false) => "shell, read back from the kernel",
+            (None, _) => "shell",
+        }
+    }
+
+    pub(super) fn pace(&self) -> Pace {
+        self.shortcuts.first().map_or(Pace::One, |shortcut| shortcut.direct.pace())
+    }
+
+    /// Puts bans in force; what has become of each.
+    pub(super) fn ban(
+        &mut self,
+        tickets: &[Arc<Ticket>],
+        again: bool,
+        facts: &dyn Facts,
+        log: &Log,
+    ) -> States {
+        let mut work = Work { left: tickets.iter().cloned().collect(), again, ..Work::default() };
+        if again {
+            // Before a command is run once more: it may have taken its time, or somebody has helped.
+            self.leave_out_what_is_there(&mut work);
+        }
+        while !work.left.is_empty() {
+            self.ban_beside_the_shell(&mut work, facts, log);
+            let Some(ticket) = work.left.pop_front() else { break };
+            let failures = work.failures;
+            let state = self.ban_one(&ticket, &mut work, facts, log);
+            work.failures = if state.failure().is_some() { failures + 1 } else { 0 };
+            work.states.insert(ticket.id.clone(), state.clone());
+            self.put_back(&mut work, log);
+            if work.failures >= TOO_MANY && !self.shortcuts.is_empty() {
+                // They are tried again later.
+                let failed = work.left.drain(..).map(|ticket| (ticket.id.clone(), state.clone()));
+                work.states.extend(failed);
+            }
+        }
+        work.states
+    }
+
+    /// One ban by the action's own commands.
+    fn ban_one(
+        &mut self,
+        ticket: &Arc<Ticket>,
+        work: &mut Work,
+        facts: &dyn Facts,
+        log: &Log,
+    ) -> Enforcement {
+        let mut hands = Hands { shell: &mut self.shell, log };
+        let outcome = if work.again {
+            self.runner.reban(ticket, &mut hands, facts)
+        } else {
+            self.runner.ban(ticket, &mut hands, facts)
+        };
+        if let Outcome::Failed(why) = outcome {
+            return Enforcement::Failed(why);
+        }
+        let kept_out = ticket.restored && self.runner.action().norestored();
+        let Some(readback) = self.readback.as_ref().filter(|_| !kept_out) else {
+            return Enforcement::Unverified;
+        };
+        match readback.missing(std::slice::from_ref(&ticket.id), &self.shelter) {
+            Err(why) => Enforcement::Failed(why),
+            Ok(lost) => match lost.bans.into_iter().next() {
+                None => {
+                    self.learn(ticket);
+                    Enforcement::Enforced
+                }
+                Some((_, why)) => {
+                    // The ban's command does not notice when what leads to it is gone; the action's check does.
+                    if lost.structure.is_some() && !work.checked {
+                        work.checked = true;
+                        let _ = self.runner.check(&mut Hands { shell: &mut self.shell, log }, facts);
+                    }
+                    Enforcement::Absent(format!("the command succeeded, but {why}"))
+                }
+            },
+        }
+    }
+
+    fn learn(&mut self, ticket: &Ticket) {
+        let family = ticket.id.family();
+        let Some(shortcut) = self.shortcuts.iter_mut().find(|shortcut| Some(shortcut.family) == family)
+        else {
+            return;
+        };
+        if let (false, Some(net)) = (shortcut.direct.is_ready(), ticket.id.net()) {
+            // Without, the shell goes on.
+            let _ = self.shelter.with(|firewall| shortcut.direct.learn(firewall, net));
+        }
+    }
+
+    /// Bans all at once for whom that is possible. The others stay in line for the shell.
+    fn ban_beside_the_shell(&mut self, work: &mut Work, facts: &dyn Facts, log: &Log) {
+        // Twice without success is enough: the shell will tell why.
+        if work.futile > 1 {
+            return;
+        }
+        let InShell { runner, shell, shortcuts, shelter, readback, .. } = self;
+        let Some(readback) = readback else { return };
+        for shortcut in shortcuts {
+            let quick = shortcut.direct.is_quick();
+            if !shortcut.direct.is_ready() || (!quick && work.left.len() < BATCH) {
+                continue;
+            }
+            let mut hands = Hands { shell, log };
+            let mut members = Vec::new();
+            let mut ids = Vec::new();
+            for ticket in &work.left {
+                let kept_out = ticket.restored && runner.action().norestored();
+                let operation = if work.again { Operation::Reban } else { Operation::Ban };
+                let deed = shortcut.deed(runner, operation, ticket, facts).filter(|_| !kept_out);
+                let Some((member, Deed::Add { .. })) = deed else { continue };
+                if !runner.prepare(ticket, &mut hands, facts) {
+                    // The shell will tell why.
+                    work.futile += 1;
+                    return;
+                }
+                members.push(member);
+                ids.push(ticket.id.clone());
+            }
+            if members.is_empty() || (!quick && members.len() < BATCH) {
+                continue;
+            }
+            let added = shelter.with(|firewall| shortcut.direct.add(firewall, &members));
+            let lost = added.map_err(|error| error.to_string()).and_then(|_| readback.missing(&ids, shelter));
+            let Ok(Lost { structure: None, bans: missing }) = lost else {
+                work.futile += 1;
+                continue;
+            };
+            let missing: HashSet<Id> = missing.into_iter().map(|(id, _)| id).collect();
+            work.futile = if missing.len() < ids.len() { 0 } else { work.futile + 1 };
+            let done: HashSet<Id> = ids.into_iter().filter(|id| !missing.contains(id)).collect();
+            work.left.retain(|ticket| {
+                let enforced = done.contains(&ticket.id);
+                if enforced {
+                    runner.was_banned(ticket);
+                    work.states.insert(ticket.id.clone(), Enforcement::Enforced);
+                }
+                !enforced
+            });
+        }
+    }
+
+    fn leave_out_what_is_there(&self, work: &mut Work) {
+        let Some(readback) = &self.readback else { return };
+        let ids: Vec<Id> = work.left.iter().map(|ticket| ticket.id.clone()).collect();
+        let Ok(lost) = readback.missing(&ids, &self.shelter) else { return };
+        let lost: HashSet<Id> = lost.bans.into_iter().map(|(id, _)| id).collect();
+        let states = &mut work.states;
+        work.left.retain(|ticket| {
+            if !lost.contains(&ticket.id) {
+                states.insert(ticket.id.clone(), Enforcement::Enforced);
+            }
+            lost.contains(&ticket.id)
+        });
+    }
+
+    /// Puts in line what a repair has lost, once in a piece of work: should it be lost again, it counts as failed, and is
+    /// tried again later.
+    fn put_back(&mut self, work: &mut Work, log: &Log) {
+        let lost = self.runner.lost();
+        if lost.is_empty() {
+            return;
+        }
+        if work.repaired {
+            let state = Enforcement::Failed("lost in a repair of the action's environment".to_owned());
+            work.states.extend(lost.into_iter().map(|ticket| (ticket.id.clone(), state.clone())));
+            return;
+        }
+        work.repaired = true;
+        work.again = true;
+        work.futile = 0;
+        let queued: HashSet<Id> = work.left.iter().map(|ticket| ticket.id.clone()).collect();
+        for ticket in lost {
+            let (name, ip) = (self.runner.action().name(), &ticket.id);
+            let text = format!("[{}] Reban {ip}, action '{name}'", self.runner.jail());
+            log.say(Level::NOTICE, "actions", text);
+            if !queued.contains(&ticket.id) {
+                work.left.push_back(ticket);
+            }
+        }
+    }
+
+    /// See [`Carrier::aftermath`](super::Carrier::aftermath).
+    pub(super) fn aftermath(&mut self, facts: &dyn Facts, log: &Log) -> States {
+        let mut work = Work::default();
+        self.put_back(&mut work, log);
+        let lost: Vec<Arc<Ticket>> = work.left.into_iter().collect();
+        if lost.is_empty() { States::new() } else { self.ban(&lost, true, facts, log) }
+    }
+
+    /// Lifts bans.
+    pub(super) fn unban(&mut self, tickets: &[Arc<Ticket>], facts: &dyn Facts, log: &Log) {
+        let lifted = self.unban_beside_the_shell(tickets, facts, log);
+        for ticket in tickets.iter().filter(|ticket| !lifted.contains(&ticket.id)) {
+            let _ = self.runner.unban(ticket, &mut Hands { shell: &mut self.shell, log }, facts);
+        }
+    }
+
+    /// Lifts all at once for whom that is possible, and answers them.
+    fn unban_beside_the_shell(
+        &mut self,
+        tickets: &[Arc<Ticket>],
+        facts: &dyn Facts,
+        log: &Log,
+    ) -> HashSet<Id> {
+        let mut lifted = HashSet::new();
+        let InShell { runner, shell, shortcuts, shelter, .. } = self;
+        for shortcut in shortcuts {
+            if !shortcut.direct.is_ready() || (!shortcut.direct.is_quick() && tickets.len() < BATCH) {
+                continue;
+            }
+            let mut mine = Vec::new();
+            for ticket in tickets.iter().filter(|ticket| runner.has_bans_like(ticket)) {
+                let deed = shortcut.deed(runner, Operation::Unban, ticket, facts);
+                if let Some((member, Deed::Delete)) = deed {
+                    mine.push((member.net, ticket));
+                }
+            }
+            let nets: Vec<_> = mine.iter().map(|(net, _)| *net).collect();
+            // Differs: who is not there any more is no failure: that is what was wanted.
+            if !nets.is_empty() && shelter.with(|firewall| shortcut.direct.delete(firewall, &nets)).is_ok() {
+                for (_, ticket) in mine {
+                    runner.was_unbanned(ticket, &mut Hands { shell, log });
+                    lifted.insert(ticket.id.clone());
+                }
+            }
+        }
+        lifted
+    }
+
+    /// Whether a ban holds, as far as can be known.
+    pub(super) fn holds(&mut self, ticket: &Arc<Ticket>, facts: &dyn Facts, log: &Log) -> bool {
+        if let Some(readback) = &self.readback {
+            let lost = readback.missing(std::slice::from_ref(&ticket.id), &self.shelter);
+            return lost.is_ok_and(|lost| lost.bans.is_empty());
+        }
+        // The runner's own check, which repairs what is broken and bans anew.
+        log.say(Level::DEBUG, "actions", format!("check of {}", ticket.id));
+        let _ = self.runner.check(&mut Hands { shell: &mut self.shell, log }, facts);
+        true
+    }
+
+    /// Compares the kernel with these bans, and puts back what is missing. See
+    /// [`Carrier::verify`](super::Carrier::verify).
+    pub(super) fn verify(
+        &mut self,
+        tickets: &[Arc<Ticket>],
+        facts: &dyn Facts,
+        log: &Log,
+    ) -> Option<(String, States)> {
+        let readback = self.readback.as_ref()?;
+        let ids: Vec<Id> = tickets.iter().map(|ticket| ticket.id.clone()).collect();
+        let lost = readback.missing(&ids, &self.shelter).ok()?.bans;
+        let (_, why) = lost.first()?;
+        let said = format!("{} of {} ban(s) were gone from the firewall: {why}", lost.len(), ids.len());
+        let lost: HashSet<Id> = lost.into_iter().map(|(id, _)| id).collect();
+        let lost: Vec<_> = tickets.iter().filter(|ticket| lost.contains(&ticket.id)).cloned().collect();
+        Some((said, self.ban(&lost, true, facts, log)))
+    }
+}
+
+/// Bans under way.
+#[derive(Default)]
+struct Work {
+    left: VecDeque<Arc<Ticket>>,
+    states: States,
+    /// Whether they were in force before.
+    again: bool,
+    /// How many have failed in a row.
+    failures: usize,
+    /// How often the way beside the shell led nowhere.
+    futile: usize,
+    /// Whether the action's environment has been looked after.
+    checked: bool,
+    /// Whether it has been repaired.
+    repaired: bool,
+}
+
+impl Shortcut {
+    /// Whom the action's command would put in or take out, if it does nothing else.
+    fn deed(
+        &self,
+        runner: &Runner,
+        operation: Operation,
+        ticket: &Ticket,
+        facts: &dyn Facts,
+    ) -> Option<(Member, Deed)> {
+        if ticket.id.family() != Some(self.family) {
+            return None;
+        }
+        let net = ticket.id.net()?.trunc();
+        let script =
+            runner.action().render(operation, Some(self.family), &Info::ticket(ticket, facts)).ok()??;
+        let deed = self.known.deed(&script.text, self.family, ticket.id.text())?;
+        let timeout = if let Deed::Add { timeout } = deed { timeout } else { None };
+        Some((Member { net, timeout }, deed))
+    }
+}
