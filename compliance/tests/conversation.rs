@@ -14,6 +14,8 @@ use portcullis_compliance::{Comparison, Output, Peer, Who, both};
 
 /// So many random requests, besides those of the list.
 const RANDOM: usize = 1500;
+/// So many more with something wrong in them; `CONVERSATION_ODD` tells another number.
+const ODD: usize = 1000;
 
 /// What we answer otherwise, on purpose: how the command begins, and what our answer contains.
 const OTHERWISE: &[(&str, &str)] = &[
@@ -58,7 +60,7 @@ fn listed() -> Vec<String> {
 
 /// A line as JSON: it is JSON already, or words between blanks with `'…'` as one.
 fn request(line: &str) -> serde_json::Value {
-    if line.starts_with('[') {
+    if line.starts_with(['[', '{']) {
         return serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
     }
     let mut words: Vec<serde_json::Value> = Vec::new();
@@ -191,6 +193,30 @@ fn talk(server: Who, our_client: bool, lines: &[String], single: &[String]) -> O
         stderr: peer.mask(&String::from_utf8(output.stderr).unwrap()),
         status: output.status.code(),
     })
+}
+
+#[test]
+fn requests_with_other_types_in_place_of_words_are_answered_alike() {
+    let seed = random::seed("CONVERSATION_SEED");
+    let count = std::env::var("CONVERSATION_ODD").ok().and_then(|count| count.parse().ok()).unwrap_or(ODD);
+    println!("CONVERSATION_SEED={seed}");
+    let lines = random::odd(seed, count);
+    let run = |peer: &mut Peer| {
+        prepare(peer);
+        peer.start();
+        answers(peer, &lines)
+    };
+    let Some((theirs, ours)) = both(run) else { return };
+    assert_eq!((theirs.len(), ours.len()), (lines.len(), lines.len()), "seed {seed}: an answer is missing");
+    let mut comparison = Comparison::new("conversation, other types");
+    for (line, (theirs, ours)) in lines.iter().zip(theirs.iter().zip(&ours)) {
+        // Longer ones are refused before they are computed.
+        let too_long = ours.contains("'expression is too long'");
+        if !too_long && otherwise(line).is_none_or(|expected| !ours.contains(expected)) {
+            comparison.same(&format!("{line:.300}"), &settled(line, theirs), &settled(line, ours));
+        }
+    }
+    comparison.finish();
 }
 
 #[test]

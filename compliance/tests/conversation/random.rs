@@ -1,4 +1,7 @@
 //! Random requests, from a seed: commands that change nothing behind the back of the ones that follow.
+//!
+//! Those of [`requests`] are words as people type them; those of [`odd`] are what a script sends that somebody got wrong: other
+//! types in place of words, too few and too many of them, long and strange texts.
 
 /// A seed from this variable of the environment, or from the clock.
 pub(crate) fn seed(variable: &str) -> u64 {
@@ -300,6 +303,170 @@ pub(crate) fn requests(seed: u64, count: usize) -> Vec<String> {
             _ => format!("set JAIL {}", dice.of(SETS)),
         };
         lines.push(filled(&mut dice, &template));
+    }
+    lines
+}
+
+/// Values of every type in the place of words, as [JSON that `drive.py` reads](../drive.py): what JSON has no word for is
+/// `{"@": type, "v": …}`.
+const ODD: &[&str] = &[
+    "null",
+    "true",
+    "false",
+    "0",
+    "1",
+    "-1",
+    "7",
+    "600",
+    "70000",
+    "4294967296",
+    "-9223372036854775808",
+    "0.0",
+    "2.5",
+    "-0.5",
+    r#"{"@": "float", "v": "nan"}"#,
+    r#"{"@": "float", "v": "inf"}"#,
+    r#""""#,
+    r#"" ""#,
+    r#""é""#,
+    r#""日本語""#,
+    r#""😀""#,
+    r#""it's""#,
+    r#""say \"it's\"""#,
+    r#""\u0000""#,
+    r#""\u200b\ufeff""#,
+    r#""\u007f\u00ad\u0378""#,
+    r#""back\\slash""#,
+    r#""<ip>""#,
+    r#""%(x)s""#,
+    r#""web""#,
+    r#""192.0.2.1""#,
+    "[]",
+    r#"["web"]"#,
+    r#"["192.0.2.1", "192.0.2.2"]"#,
+    r#"[["a", "b"]]"#,
+    r#"[1, [2, [3, null]]]"#,
+    "{}",
+    r#"{"a": 1}"#,
+    r#"{"a": {"b": [true]}}"#,
+    r#"{"@": "tuple", "v": []}"#,
+    r#"{"@": "tuple", "v": ["web"]}"#,
+    r#"{"@": "tuple", "v": ["a", 1]}"#,
+    r#"{"@": "set", "v": []}"#,
+    r#"{"@": "set", "v": ["a"]}"#,
+    r#"{"@": "bytes", "v": ""}"#,
+    r#"{"@": "bytes", "v": "web"}"#,
+    r#"{"@": "bytes", "v": "7"}"#,
+    r#"{"@": "dict", "v": [[1, "x"], [null, []]]}"#,
+];
+
+/// Commands that keep what they get as it is, a number as an address for instance; ours keep its text. They get strange texts only.
+const KEEPING: &[&str] = &[
+    "banip",
+    "unbanip",
+    "unban",
+    "addaction",
+    "delaction",
+    "action",
+    "actionproperties",
+    "actionmethods",
+    "banned",
+    "addlogpath",
+    "dellogpath",
+    "delignoreip",
+    "datepattern",
+    "usedns",
+    "findtime",
+    "bantime",
+    "dbpurgeage",
+    "loglevel",
+    "multi-set",
+];
+
+/// Commands that stop or delay the server, or make it lose its log, when a word is missing or another.
+fn is_delicate(template: &str) -> bool {
+    ["sleep", "stop", "dbfile", "logtarget", "syslogsocket", "start", "reload"]
+        .iter()
+        .any(|word| template.contains(word))
+}
+
+fn odd_value(dice: &mut Dice) -> String {
+    match dice.below(12) {
+        0 => {
+            let letter = dice.of(&["x", "é", "%", "<", "日"]);
+            let times = [31, 255, 256, 5000, 20_000][dice.below(5)];
+            format!("\"{}\"", letter.repeat(times))
+        }
+        _ => dice.of(ODD).to_owned(),
+    }
+}
+
+/// Requests with something wrong in them.
+pub(crate) fn odd(seed: u64, count: usize) -> Vec<String> {
+    let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut lines = vec!["set web maxretry 1000".to_owned(), "set ssh maxretry 1000".to_owned()];
+    while lines.len() < count {
+        let template = match dice.below(10) {
+            0..=2 => dice.of(SERVER).to_owned(),
+            3 | 4 => format!("get JAIL {}", dice.of(GETS)),
+            _ => format!("set JAIL {}", dice.of(SETS)),
+        };
+        if is_delicate(&template) {
+            continue;
+        }
+        let serde_json::Value::Array(words) = super::request(&filled(&mut dice, &template)) else { continue };
+        let mut words: Vec<String> = words.iter().map(ToString::to_string).collect();
+        let keeps = template.split(' ').any(|word| KEEPING.contains(&word) || word.starts_with("bantime."));
+        for _ in 0..=dice.below(2) {
+            let odd = odd_value(&mut dice);
+            if keeps && !odd.starts_with('"') {
+                continue;
+            }
+            // What is wrong stands further behind more often: nearly everything goes wrong with the first words.
+            let at = dice.below(words.len() + 1).max(dice.below(words.len() + 1));
+            match dice.below(8) {
+                0 => words.insert(at, odd),
+                1 => words.truncate(at),
+                2 => words.push(odd),
+                _ if at < words.len() => words[at] = odd,
+                _ => words.push(odd),
+            }
+        }
+        let request = format!("[{}]", words.join(", "));
+        lines.push(match dice.below(40) {
+            0 => format!("{{\"@\": \"just\", \"v\": {}}}", odd_value(&mut dice)),
+            1 if !keeps => format!("{{\"@\": \"tuple\", \"v\": {request}}}"),
+            2 => format!("[{request}]"),
+            3 => format!("[\"server-stream\", [{request}]]"),
+            _ => request,
+        });
+        if lines.len() % 100 == 0 {
+            lines.extend(read_back());
+        }
+    }
+    lines
+}
+
+/// Everything that can be asked about the two jails and the server: what has been said so far must have had the same effects.
+pub(crate) fn read_back() -> Vec<String> {
+    let mut lines: Vec<String> =
+        ["status", "banned", "get loglevel", "get dbpurgeage", "get dbmaxmatches", "get thread"]
+            .map(String::from)
+            .into();
+    for jail in ["web", "ssh"] {
+        let plain = GETS.iter().filter(|get| {
+            get.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'.') && !get.is_empty()
+        });
+        lines.extend(plain.map(|get| format!("get {jail} {get}")));
+        lines.push(format!("get {jail} banip --with-time"));
+        lines.push(format!("status {jail}"));
+        for action in ["act", "act2", "act3"] {
+            lines.push(format!("get {jail} actionproperties {action}"));
+            lines.extend(
+                ["name", "port", "foo", "timeout", "bantime", "banEpoch"]
+                    .map(|property| format!("get {jail} action {action} {property}")),
+            );
+        }
     }
     lines
 }

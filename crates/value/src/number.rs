@@ -65,10 +65,13 @@ pub fn int(value: &Value) -> Result<i64, Exception> {
         Value::Int(number) => Ok(*number),
         Value::Bool(truth) => Ok(i64::from(*truth)),
         Value::Float(number) => Number::Float(*number).trunc(),
-        Value::Str(text) => parse_int(text).ok_or_else(|| {
-            let message = format!("invalid literal for int() with base 10: {}", value.repr());
-            Exception::builtin("ValueError", message)
-        }),
+        Value::Str(text) => {
+            parse_int(text).ok_or_else(|| Exception::builtin("ValueError", no_literal(value)))
+        }
+        Value::Bytes(bytes) => std::str::from_utf8(bytes)
+            .ok()
+            .and_then(parse_int)
+            .ok_or_else(|| Exception::builtin("ValueError", no_literal(value))),
         other => Err(Exception::builtin(
             "TypeError",
             format!(
@@ -77,6 +80,12 @@ pub fn int(value: &Value) -> Result<i64, Exception> {
             ),
         )),
     }
+}
+
+/// Python shows so many characters of what is no number.
+fn no_literal(value: &Value) -> String {
+    let shown: String = value.repr().chars().take(200).collect();
+    format!("invalid literal for int() with base 10: {shown}")
 }
 
 /// Python's `float(value)`.

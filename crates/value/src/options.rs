@@ -43,14 +43,14 @@ pub fn list(text: &str) -> Result<Vec<(String, String)>, Exception> {
         let begun = rest;
         let after_blanks = rest.trim_start();
         let end = after_blanks
-            .find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')))
+            .find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-' | '.')))
             .unwrap_or(after_blanks.len());
         let (option, after_name) = after_blanks.split_at(end);
         let Some(value) = after_name.strip_prefix('=').filter(|_| !option.is_empty()) else {
             if begun.trim().is_empty() {
                 return Ok(out);
             }
-            let message = format!("expected option, wrong syntax at {}: {begun}", place(begun));
+            let message = format!("expected option, wrong syntax at {}: {}", place(begun), shown(begun));
             return Err(Exception::builtin("ValueError", message));
         };
         let (value, after) = quoted(value).unwrap_or_else(|| bare(value));
@@ -60,11 +60,17 @@ pub fn list(text: &str) -> Result<Vec<(String, String)>, Exception> {
         }
         let Some(next) = after.strip_prefix(',').or_else(|| after.strip_prefix("][")) else {
             let option = crate::repr_str(option);
-            let message = format!("unexpected syntax at {} after option {option}: {after}", place(after));
+            let message =
+                format!("unexpected syntax at {} after option {option}: {}", place(after), shown(after));
             return Err(Exception::builtin("ValueError", message));
         };
         rest = next;
     }
+}
+
+/// As much as Fail2ban shows of what it cannot read.
+fn shown(text: &str) -> String {
+    text.chars().take(25).collect()
 }
 
 fn quoted(text: &str) -> Option<(&str, &str)> {
@@ -82,7 +88,7 @@ fn bare(text: &str) -> (&str, &str) {
 mod tests {
     use super::*;
 
-    fn shown(text: &str) -> String {
+    fn read(text: &str) -> String {
         match options(text) {
             Ok(parsed) => {
                 let options: Vec<_> =
@@ -110,7 +116,7 @@ mod tests {
             ("f[o=\"x\\\"y\"]", "unexpected syntax at 6 after option 'o': y\""),
             ("f[o=a\\,b]", "expected option, wrong syntax at 5: b"),
         ] {
-            assert_eq!(shown(text), expected, "{text}");
+            assert_eq!(read(text), expected, "{text}");
         }
     }
 }

@@ -30,6 +30,9 @@ pub fn seconds(value: &Value) -> Result<Number, Exception> {
             let program = Program::parse_plain(&expression).map_err(|error| error.exception("<string>"))?;
             program.eval(&|_| None)
         }
+        Value::Bytes(_) => {
+            Err(Exception::builtin("TypeError", "cannot use a string pattern on a bytes-like object"))
+        }
         other => Err(Exception::builtin(
             "TypeError",
             format!("expected string or bytes-like object, got '{}'", other.type_name()),
@@ -62,9 +65,9 @@ fn multiply_units(text: &str) -> String {
     let mut rest = text;
     let mut before = None;
     while let Some(c) = rest.chars().next() {
-        let word = rest.find(|c: char| c != '_' && !c.is_alphanumeric()).unwrap_or(rest.len());
         if c.is_ascii_alphabetic()
             && before.is_some_and(|b: char| b.is_numeric() || b.is_whitespace())
+            && let Some(word) = short_word(rest)
             && let Some(factor) = unit(&rest[..word])
         {
             out.push_str(factor);
@@ -77,6 +80,15 @@ fn multiply_units(text: &str) -> String {
         rest = &rest[c.len_utf8()..];
     }
     out
+}
+
+/// The length of the word that begins here, unless it is longer than any unit: a long text is looked at once only.
+fn short_word(text: &str) -> Option<usize> {
+    const LONGEST: usize = 8;
+    let belongs = |c: char| c == '_' || c.is_alphanumeric();
+    let mut ends = text.char_indices().skip_while(|(at, c)| *at <= LONGEST && belongs(*c));
+    let end = ends.next().map_or(text.len(), |(at, _)| at);
+    (end <= LONGEST).then_some(end)
 }
 
 fn unit(word: &str) -> Option<&'static str> {
@@ -153,6 +165,15 @@ mod tests {
             ("math.pi", "name 'math' is not defined"),
         ] {
             assert_eq!(shown(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_long_text_is_looked_at_once() {
+        for text in ["日".repeat(100_000), "1a".repeat(100_000), "5 ".repeat(100_000)] {
+            let begin = std::time::Instant::now();
+            let _ = shown(&text);
+            assert!(begin.elapsed() < std::time::Duration::from_secs(5), "{text:.10}");
         }
     }
 

@@ -9,7 +9,7 @@ mod ours;
 use portcullis_value::{Exception, Number, Value};
 
 use crate::table::{self, At};
-use crate::words::{Words, exception, items, missing_argument, type_error};
+use crate::words::{Words, exception, is_late, items, missing_argument, type_error};
 
 pub use ours::{Ban, Ours};
 pub(crate) use ours::{ban, banned, bans, events, unban};
@@ -24,8 +24,8 @@ pub enum Request {
     Ping,
     /// `version` → `'1.0.2'`
     Version,
-    /// `echo WORDS` → the list of the words
-    Echo(Vec<Value>),
+    /// `echo WORDS` → the words, a list or a tuple as they came
+    Echo(Value),
     /// `sleep SECONDS` → None. Neither negative nor NaN.
     Sleep(f64),
     /// `server-status` → `'Server ready'`
@@ -53,7 +53,7 @@ pub enum Request {
     /// `stats` (1.1) → dict from jail to `[backend, (failed, total), (banned, total)]`
     Stats,
     /// `banned` (no address: a list of one-key dicts) and `banned IP…` (a list of jails for each)
-    Banned(Vec<String>),
+    Banned(Vec<Late<String>>),
     /// `unban IP…` → number of lifted bans
     Unban(Vec<String>),
     /// `unban --all` → number of lifted bans
@@ -163,7 +163,7 @@ pub enum NewSetting {
 }
 
 /// `get JAIL WHAT`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum JailGet {
     /// → list of paths
     LogPath,
@@ -203,8 +203,9 @@ pub enum JailGet {
     MaxMatches,
     /// → number
     MaxLines,
-    /// → list; of one address 0 or 1; of several a list of these
-    Banned(Vec<String>),
+    /// → list; of one address 0 or 1; of several a list of these. What is no address is an error only where somebody is
+    /// banned: there it is compared.
+    Banned(Vec<Late<String>>),
     /// `banip [SEPARATOR]` → list by end of ban, and with `--with-time` lines like `IP \tBEGIN + BANTIME = END`
     BanIp {
         /// With the times.
@@ -221,8 +222,10 @@ pub enum JailGet {
         /// The action's name.
         action: String,
         /// The property's name.
-        property: String,
+        property: Late<String>,
     },
+    /// Words that the jail cannot use.
+    Refused(Exception),
 }
 
 /// `set JAIL WHAT …`.
@@ -233,7 +236,7 @@ pub enum JailSet {
     /// `addlogpath FILE [head|tail]`
     AddLogPath {
         /// The file.
-        path: String,
+        path: Late<String>,
         /// Begin at its end.
         tail: bool,
     },
@@ -247,12 +250,12 @@ pub enum JailSet {
     DelJournalMatch(Vec<String>),
     /// `ignoreself BOOL`
     IgnoreSelf(bool),
-    /// `addignoreip IP…`
-    AddIgnoreIp(Late<Vec<String>>),
+    /// `addignoreip IP…`, up to the first that is wrong
+    AddIgnoreIp(Vec<Late<String>>),
     /// `delignoreip IP`
     DelIgnoreIp(String),
-    /// `ignorecommand COMMAND`
-    IgnoreCommand(String),
+    /// `ignorecommand COMMAND`; kept and told as given
+    IgnoreCommand(Value),
     /// `ignorecache key="…",max-count=…,max-time=…`; empty means none
     IgnoreCache(Late<Option<IgnoreCache>>),
     /// `prefregex REGEX`; empty means none
@@ -284,16 +287,16 @@ pub enum JailSet {
     },
     /// `datepattern PATTERN`
     DatePattern(Late<String>),
-    /// `logtimezone ZONE`
-    LogTimeZone(Late<String>),
+    /// `logtimezone ZONE`; None is none
+    LogTimeZone(Late<Option<String>>),
     /// `maxretry N`
     MaxRetry(i64),
     /// `maxmatches N`
     MaxMatches(i64),
     /// `maxlines N`, at least 1
     MaxLines(Late<i64>),
-    /// `banip IP…` → number of new bans
-    BanIp(Vec<String>),
+    /// `banip IP…` → number of new bans; up to the first that is wrong
+    BanIp(Vec<Late<String>>),
     /// `unbanip [--report-absent] IP…` → number of lifted bans
     UnbanIp {
         /// Addresses and networks.
@@ -306,7 +309,7 @@ pub enum JailSet {
         /// Who failed.
         ip: String,
         /// The lines that become its matches.
-        lines: Vec<String>,
+        lines: Late<Vec<String>>,
     },
     /// `addaction ACTION [FILE JSON]` → the action's name
     AddAction {
@@ -335,6 +338,8 @@ pub enum JailSet {
         /// What to set, in this order.
         properties: Late<Vec<(String, Value)>>,
     },
+    /// Words that the jail cannot use.
+    Refused(Exception),
 }
 
 /// How answers of `ignorecommand` are remembered.
@@ -365,8 +370,11 @@ impl Request {
     pub fn from_value(value: &Value) -> Result<Request, Exception> {
         let out_of_range = |kind: &str| Exception::builtin("IndexError", format!("{kind}index out of range"));
         match value {
-            Value::Tuple(words) if words.is_empty() => Err(out_of_range("tuple ")),
-            Value::List(words) | Value::Tuple(words) => Request::parse(words),
+            Value::List(words) => Request::parse(words),
+            Value::Tuple(words) => match Request::parse(words) {
+                Ok(Request::Echo(Value::List(words))) => Ok(Request::Echo(Value::Tuple(words))),
+                request => request.map_err(|exception| missing_in(value, exception)),
+            },
             Value::Str(text) if text.is_empty() => Err(out_of_range("string ")),
             Value::Bytes(bytes) if bytes.is_empty() => Err(out_of_range("")),
             Value::Str(_) | Value::Bytes(_) => Err(exception("Invalid command")),
@@ -394,6 +402,16 @@ impl Request {
     }
 }
 
+/// The exception in the words for the request's type: a tuple that lacks a word says that it is a tuple.
+pub fn missing_in(request: &Value, exception: Exception) -> Exception {
+    match request {
+        Value::Tuple(_) if exception == missing_argument() => {
+            Exception::builtin("IndexError", "tuple index out of range")
+        }
+        _ => exception,
+    }
+}
+
 fn get(words: &[Value]) -> Result<Request, Exception> {
     let what = words.get(1).ok_or_else(missing_argument)?;
     if let Some(At::Get(setting)) = what.as_str().and_then(table::get).map(|entry| entry.at) {
@@ -404,7 +422,10 @@ fn get(words: &[Value]) -> Result<Request, Exception> {
     else {
         return Err(exception("Invalid command (no get action or not yet implemented)"));
     };
-    let what_is_asked = parse(argument, Words(words.get(3..).unwrap_or_default()))?;
+    let what_is_asked = match parse(argument, Words(words.get(3..).unwrap_or_default())) {
+        Err(exception) if is_late(&exception) => JailGet::Refused(exception),
+        what_is_asked => what_is_asked?,
+    };
     Ok(Request::JailGet { jail: jail_name(what)?, what: what_is_asked })
 }
 
@@ -420,9 +441,13 @@ fn set(words: &[Value], multiple: bool) -> Result<Request, Exception> {
     }
     let Some((At::JailSet(parse), argument)) = table::jail_set(name).map(|(entry, rest)| (entry.at, rest))
     else {
-        return Err(exception(format!("Invalid command '{name}' (no set action or not yet implemented)")));
+        let name = portcullis_value::repr_str(name);
+        return Err(exception(format!("Invalid command {name} (no set action or not yet implemented)")));
     };
-    let what_is_set = parse(argument, arguments)?;
+    let what_is_set = match parse(argument, arguments) {
+        Err(exception) if is_late(&exception) => JailSet::Refused(exception),
+        what_is_set => what_is_set?,
+    };
     Ok(Request::JailSet { jail: jail_name(what)?, what: what_is_set })
 }
 
@@ -450,6 +475,14 @@ fn pairs(words: Words<'_>) -> Late<Vec<(String, Value)>> {
                 let pair = Words(pair);
                 Ok((pair.text(0)?, pair.at(1)?.clone()))
             }
+            // A text is a list of letters.
+            Value::Str(pair) => {
+                let mut letters = pair.chars().map(|letter| letter.to_string());
+                match (letters.next(), letters.next()) {
+                    (Some(property), Some(value)) => Ok((property, value.into())),
+                    _ => Err(Exception::builtin("IndexError", "string index out of range")),
+                }
+            }
             other => Err(type_error(format!("'{}' object is not subscriptable", other.type_name()))),
         })
         .collect()
@@ -459,6 +492,7 @@ fn pairs(words: Words<'_>) -> Late<Vec<(String, Value)>> {
 fn jail_option(words: &[Value]) -> Result<&str, Exception> {
     match words.get(2).ok_or_else(missing_argument)? {
         Value::Str(name) => Ok(name),
+        Value::Bytes(_) => Err(type_error("startswith first arg must be bytes or a tuple of bytes, not str")),
         other => Err(Exception::builtin(
             "AttributeError",
             format!("'{}' object has no attribute 'startswith'", other.type_name()),

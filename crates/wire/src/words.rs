@@ -39,8 +39,9 @@ impl<'w> Words<'w> {
         text(self.at(index)?)
     }
 
-    pub(crate) fn texts(self, index: usize) -> Result<Vec<String>> {
-        self.from(index).iter().map(text).collect()
+    /// The words from there on as Python shows them, whatever they are.
+    pub(crate) fn shown(self, index: usize) -> Vec<String> {
+        self.from(index).iter().map(Value::to_string).collect()
     }
 
     /// Text and nothing else.
@@ -66,6 +67,7 @@ pub(crate) fn text(value: &Value) -> Result<String> {
 pub(crate) fn strict_text(value: &Value) -> Result<String> {
     match value {
         Value::Str(text) => Ok(text.clone()),
+        Value::Bytes(_) => Err(type_error("cannot use a string pattern on a bytes-like object")),
         other => {
             Err(type_error(format!("expected string or bytes-like object, got '{}'", other.type_name())))
         }
@@ -77,8 +79,36 @@ pub(crate) fn sized_text(value: &Value) -> Result<String> {
     match value {
         Value::Str(text) => Ok(text.clone()),
         Value::List(_) | Value::Dict(_) | Value::Set(_) => text(value),
+        Value::Tuple(_) => Ok(value.to_string()),
+        Value::Bytes(_) => Err(type_error("a bytes-like object is required, not 'str'")),
         other => Err(type_error(format!("object of type '{}' has no len()", other.type_name()))),
     }
+}
+
+/// What Python says of an address that the system cannot be asked about.
+const NUL: &str = "embedded null character";
+
+/// Whether Python would come upon this only where a jail uses the value. An unknown jail is told before that.
+pub(crate) fn is_late(exception: &Exception) -> bool {
+    let begins = ["unhashable type", "object of type", "a bytes-like object is required"];
+    let text = exception.args.first().and_then(Value::as_str).unwrap_or_default();
+    let kind_is_wrong =
+        exception.class == "builtins.TypeError" && begins.iter().any(|begin| text.starts_with(begin));
+    kind_is_wrong || text == NUL
+}
+
+/// Text of which Python first asks the length, and which is then taken for an address.
+pub(crate) fn sized_address(value: &Value) -> Result<String> {
+    sized_text(value).and_then(|text| address(&text.into()))
+}
+
+/// An address, or what is taken for one; it goes to the system's resolver, for which a text ends at NUL.
+pub(crate) fn address(value: &Value) -> Result<String> {
+    let text = text(value)?;
+    if text.contains('\0') {
+        return Err(Exception::builtin("ValueError", NUL));
+    }
+    Ok(text)
 }
 
 /// Text that Python first puts into lower or upper case.
@@ -106,6 +136,7 @@ pub(crate) fn items(value: &Value) -> Result<Vec<Value>> {
         Value::List(items) | Value::Tuple(items) | Value::Set(items) => Ok(items.clone()),
         Value::Dict(items) => Ok(items.iter().map(|(key, _)| key.clone()).collect()),
         Value::Str(text) => Ok(text.chars().map(|c| Value::Str(c.into())).collect()),
+        Value::Bytes(bytes) => Ok(bytes.iter().map(|byte| Value::Int((*byte).into())).collect()),
         other => Err(type_error(format!("'{}' object is not iterable", other.type_name()))),
     }
 }

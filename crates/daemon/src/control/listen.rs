@@ -10,6 +10,7 @@ use portcullis_value::Value;
 use portcullis_wire::Request;
 use portcullis_wire::frame::{Message, Splitter, framed};
 use portcullis_wire::pickle::{self, Classes, Limits};
+use portcullis_wire::request::missing_in;
 
 use super::Server;
 
@@ -184,6 +185,7 @@ impl Client {
         self.send(&match result {
             Ok(value) => Value::Tuple(vec![Value::Int(0), value]),
             Err(exception) => {
+                let exception = missing_in(&message, exception);
                 self.server.log_failed(&message, &exception);
                 Value::Tuple(vec![Value::Int(1), Value::Exception(exception)])
             }

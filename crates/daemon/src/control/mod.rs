@@ -11,7 +11,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use portcullis_jail::{Level, Timestamp};
 use portcullis_value::{Exception, Value};
-use portcullis_wire::request::{NewSetting, Request, Setting};
+use portcullis_wire::request::{Late, NewSetting, Request, Setting};
 
 use crate::jailer::{Definition, Jailer, Order, Surroundings};
 use crate::log::{Log, VERSION};
@@ -149,7 +149,7 @@ impl Server {
         match request {
             Request::Ping => Ok("pong".into()),
             Request::Version => Ok(VERSION.into()),
-            Request::Echo(words) => Ok(Value::List(words)),
+            Request::Echo(words) => Ok(words),
             Request::Sleep(seconds) => {
                 let time = Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST_SLEEP);
                 std::thread::sleep(time.min(LONGEST_SLEEP));
@@ -221,9 +221,9 @@ impl Server {
         Ok(Value::List(status))
     }
 
-    fn banned(&self, ips: &[String]) -> Result<Value, Exception> {
+    fn banned(&self, ips: &[Late<String>]) -> Result<Value, Exception> {
         let jails = self.all_jails();
-        let ask = |jail: &Jailer, ips: &[String]| jail.ask(Order::Banned(ips.to_vec()));
+        let ask = |jail: &Jailer, ips: &[Late<String>]| jail.ask(Order::Banned(ips.to_vec()));
         if ips.is_empty() {
             // A jail that ends in this moment holds nobody.
             let each = jails.iter().map(|jail| {

@@ -4,7 +4,7 @@ use portcullis_jail::Id;
 use portcullis_jail::action::METHODS;
 use portcullis_jail::date::Detector;
 use portcullis_value::{Exception, Value};
-use portcullis_wire::request::{JailGet, JailSet};
+use portcullis_wire::request::{JailGet, JailSet, Late};
 
 use super::running::Running;
 use crate::control::dict;
@@ -45,13 +45,14 @@ pub(super) fn shown_after(what: &JailSet) -> Shown {
         JailSet::MaxLines(_) => JailGet::MaxLines,
         JailSet::AddAction { action, .. } => return Shown::Value(action.as_str().into()),
         JailSet::Action { action, name: Ok(name), .. } => {
-            JailGet::ActionProperty { action: action.clone(), property: name.clone() }
+            JailGet::ActionProperty { action: action.clone(), property: Ok(name.clone()) }
         }
         JailSet::DelAction(_)
         | JailSet::Action { .. }
         | JailSet::BanIp(_)
         | JailSet::UnbanIp { .. }
-        | JailSet::Attempt { .. } => return Shown::Value(Value::None),
+        | JailSet::Attempt { .. }
+        | JailSet::Refused(_) => return Shown::Value(Value::None),
     };
     Shown::Get(get)
 }
@@ -87,8 +88,7 @@ impl Running {
             JailGet::IgnoreSelf => ignore.ignoreself().into(),
             JailGet::IgnoreIp => texts(ignore.entries()),
             // False as long as nobody has set it.
-            JailGet::IgnoreCommand if !definition.ignorecommand_set => Value::Bool(false),
-            JailGet::IgnoreCommand => ignore.ignorecommand().into(),
+            JailGet::IgnoreCommand => definition.ignorecommand.clone().unwrap_or(Value::Bool(false)),
             JailGet::IgnoreCache => ignore.ignorecache().map_or(Value::None, |(key, most, time)| {
                 Value::List(vec![key.into(), Value::Int(most), time.into()])
             }),
@@ -110,11 +110,13 @@ impl Running {
             JailGet::Banned(ips) => self.banned(&ips)?,
             JailGet::BanIp { with_time: true } => texts(bans.with_time(&jiff::tz::TimeZone::system())),
             JailGet::BanIp { with_time: false } => texts(bans.ids_by_end().into_iter().map(Id::text)),
+            JailGet::Refused(exception) => return Err(exception),
             JailGet::Actions => texts(definition.actions.keys()),
             JailGet::ActionProperties(action) => texts(self.action(&action)?.properties()),
             JailGet::ActionMethods(action) => self.action(&action).map(|_| texts(METHODS))?,
             JailGet::ActionProperty { action, property } => {
-                self.action(&action)?.property(&property).ok_or_else(|| {
+                let (action, property) = (self.action(&action)?, property?);
+                action.property(&property).ok_or_else(|| {
                     let text = format!("'CommandAction' object has no attribute '{property}'");
                     Exception::builtin("AttributeError", text)
                 })?
@@ -122,9 +124,13 @@ impl Running {
         })
     }
 
-    pub(super) fn banned(&self, ips: &[String]) -> Result<Value, Exception> {
+    pub(super) fn banned(&self, ips: &[Late<String>]) -> Result<Value, Exception> {
         let bans = &self.definition.jail.bans;
-        let held = |ip: &String| Ok(Value::Int(i64::from(bans.contains(&Id::parse(ip)?))));
+        let held = |ip: &Late<String>| {
+            // Nothing is compared with nobody.
+            let held = !bans.is_empty() && bans.contains(&Id::parse(&ip.clone()?)?);
+            Ok(Value::Int(i64::from(held)))
+        };
         match ips {
             [] => Ok(texts(bans.ids().map(Id::text))),
             [one] => held(one),

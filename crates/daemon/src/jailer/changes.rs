@@ -196,7 +196,7 @@ impl Running {
         old.idle = new.idle;
         old.logtimezone = new.logtimezone;
         old.maxmatches = new.maxmatches;
-        old.ignorecommand_set = new.ignorecommand_set;
+        old.ignorecommand = new.ignorecommand;
         old.logpaths = new.logpaths;
         let actions = std::mem::replace(&mut old.actions, new.actions);
         if !self.started {

@@ -9,7 +9,7 @@ use portcullis_jail::ban::increment::set_line;
 use portcullis_jail::date::DateError;
 use portcullis_jail::filter::RegexError;
 use portcullis_jail::jail::Jail;
-use portcullis_value::{Exception, Number, Value, json, seconds};
+use portcullis_value::{Exception, Number, Value, seconds};
 use portcullis_wire::request::JailSet;
 
 use super::surroundings::now;
@@ -42,8 +42,8 @@ pub(crate) struct Definition {
     pub(crate) logtimezone: Option<String>,
     /// As it was given: a negative one means none, and is shown.
     pub(crate) maxmatches: i64,
-    /// `get J ignorecommand` tells "never set" from "set to nothing".
-    pub(crate) ignorecommand_set: bool,
+    /// As it was given, if ever: `get J ignorecommand` tells "never set" from "set to nothing".
+    pub(crate) ignorecommand: Option<Value>,
 }
 
 impl Definition {
@@ -86,7 +86,7 @@ impl Definition {
             actions: IndexMap::new(),
             logtimezone: None,
             maxmatches,
-            ignorecommand_set: false,
+            ignorecommand: None,
         }
     }
 
@@ -111,7 +111,7 @@ impl Definition {
         let kept = command.clone();
         match command {
             JailSet::Idle(idle) => self.idle = idle,
-            JailSet::AddLogPath { path, tail } => self.add_log_path(&path, tail, log)?,
+            JailSet::AddLogPath { path, tail } => self.add_log_path(&path?, tail, log)?,
             JailSet::DelLogPath(path) => {
                 self.logpaths.shift_remove(Path::new(&path));
             }
@@ -149,9 +149,6 @@ impl Definition {
                 self.jail.increment.set(&option, &given)?;
             }
             JailSet::AddAction { action, python } => {
-                if let Some(python) = &python {
-                    json(&python.json)?;
-                }
                 self.add_action(&action, python.map(|python| python.path))?;
             }
             JailSet::DelAction(action) => {
@@ -182,8 +179,8 @@ impl Definition {
                 ignores = true;
             }
             JailSet::AddIgnoreIp(words) => {
-                for word in words? {
-                    log.write_all(&self.jail.ignore.add(&word)?);
+                for word in words {
+                    log.write_all(&self.jail.ignore.add(&word?)?);
                 }
                 ignores = true;
             }
@@ -192,8 +189,9 @@ impl Definition {
                 ignores = true;
             }
             JailSet::IgnoreCommand(command) => {
-                self.jail.ignore.set_ignorecommand(&command);
-                self.ignorecommand_set = true;
+                let text = if command.is_true() { command.to_string() } else { String::new() };
+                self.jail.ignore.set_ignorecommand(&text);
+                self.ignorecommand = Some(command);
                 ignores = true;
             }
             JailSet::IgnoreCache(cache) => {
@@ -231,15 +229,16 @@ impl Definition {
             }
             JailSet::LogTimeZone(zone) => {
                 let zone = zone?;
-                let given = Some(zone.as_str()).filter(|zone| !zone.is_empty());
+                let given = zone.as_deref().filter(|zone| !zone.is_empty());
                 self.jail.filter.set_logtimezone(given).map_err(bad_date)?;
-                self.logtimezone = Some(zone);
+                self.logtimezone = zone;
             }
             JailSet::MaxLines(lines) => {
                 let lines = lines?;
                 self.jail.filter.set_maxlines(usize::try_from(lines).unwrap_or(1));
                 log.info("filter", format!("  maxLines: {lines}"));
             }
+            JailSet::Refused(exception) => return Err(exception),
             other => {
                 // Only a running jail can do the rest.
                 let text = format!("this needs a started jail: {other:?}");

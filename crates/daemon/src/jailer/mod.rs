@@ -17,7 +17,7 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use portcullis_jail::Id;
 use portcullis_value::{Exception, Value};
-use portcullis_wire::request::{Ban, JailGet, JailSet};
+use portcullis_wire::request::{Ban, JailGet, JailSet, Late};
 
 use crate::act::worker::States;
 use crate::watch::Means;
@@ -44,6 +44,11 @@ impl From<Result<Value, Exception>> for Answer {
     }
 }
 
+/// What the process list shows of a jail's thread (15 bytes of it). The system's names of threads end at NUL.
+pub(crate) fn thread_name(kind: char, jail: &str) -> String {
+    format!("f2b/{kind}.{jail}").replace('\0', "?").chars().take(15).collect()
+}
+
 /// What a jail is told and asked.
 pub(crate) enum Order {
     Get(JailGet),
@@ -60,7 +65,7 @@ pub(crate) enum Order {
     Unban(String),
     UnbanAll,
     /// Which of these are banned (all when empty).
-    Banned(Vec<String>),
+    Banned(Vec<Late<String>>),
     /// For `portcullis status`.
     Report,
     /// For `portcullis ban`: addresses, time, reason.
@@ -103,8 +108,9 @@ impl Jailer {
         let backend = definition.backend.as_str().into();
         let means = definition.means;
         let running = Running::new(definition, surroundings, lines);
-        let thread: String = format!("f2b/f.{name}").chars().take(15).collect();
-        std::thread::Builder::new().name(thread).spawn(move || running.run(&inbox, &read))?;
+        std::thread::Builder::new()
+            .name(thread_name('f', &name))
+            .spawn(move || running.run(&inbox, &read))?;
         Ok(Jailer { name, backend, means, orders })
     }
 
@@ -131,5 +137,19 @@ impl Jailer {
             let _ = carried_out.recv();
         }
         answer.from_action.and_then(|from| from.recv().ok()).unwrap_or(answer.value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::thread_name;
+
+    #[test]
+    fn a_jail_of_any_name_gets_a_thread() {
+        assert_eq!(thread_name('f', "sshd"), "f2b/f.sshd");
+        assert_eq!(thread_name('a', "a-name-that-is-too-long"), "f2b/a.a-name-th");
+        let name = thread_name('f', "a\0b");
+        assert_eq!(name, "f2b/f.a?b");
+        std::thread::Builder::new().name(name).spawn(|| ()).unwrap().join().unwrap();
     }
 }

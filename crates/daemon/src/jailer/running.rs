@@ -14,7 +14,7 @@ use portcullis_jail::jail::{Effect, WHY};
 use portcullis_jail::{Id, Level, LogLine, Ticket};
 use portcullis_value::{Exception, Value};
 use portcullis_wire::event::Kind;
-use portcullis_wire::request::JailSet;
+use portcullis_wire::request::{JailSet, Late};
 
 use super::definition::{Definition, no_action};
 use super::outside::JailOutside;
@@ -183,8 +183,8 @@ impl Running {
                 self.carried_out(|jail, done| jail.unban_by_hand(&ips, report_absent, done))
             }
             JailSet::Attempt { ip, lines } => {
-                let id = match Id::parse(&ip) {
-                    Ok(id) => id,
+                let (id, lines) = match Id::parse(&ip).and_then(|id| Ok((id, lines?))) {
+                    Ok(both) => both,
                     Err(exception) => return Err(exception).into(),
                 };
                 let mut effects = Vec::new();
@@ -324,11 +324,11 @@ impl Running {
     }
 
     /// Bans one after the other, up to the first that is no address nor name.
-    fn ban_by_hand(&mut self, ips: &[String], done: &Done) -> Result<Value, Exception> {
+    fn ban_by_hand(&mut self, ips: &[Late<String>], done: &Done) -> Result<Value, Exception> {
         let at = now();
         let mut new = 0;
         for ip in ips {
-            new += i64::from(self.ban(Ticket::by_hand(Id::parse(ip)?, at), done));
+            new += i64::from(self.ban(Ticket::by_hand(Id::parse(&ip.clone()?)?, at), done));
         }
         Ok(Value::Int(new))
     }

@@ -22,6 +22,8 @@ pub struct Increment {
     factor: Option<Number>,
     formula: Option<Program>,
     multipliers: Vec<i64>,
+    /// Factor and formula were without a mistake once.
+    computed: bool,
 }
 
 /// What is decided about a new ban.
@@ -50,6 +52,9 @@ pub fn set_line(option: &str, value: &Value) -> LogLine {
     let value = if is_empty(value) { &Value::None } else { value };
     LogLine::new(Level::INFO, "jail", format!("Set banTime.{option} = {value}"))
 }
+
+/// What the formula is computed from.
+const NUMBERS: [&str; 5] = ["rndtime", "maxtime", "factor", "formula", "multipliers"];
 
 impl Increment {
     /// Sets `bantime.OPTION`; an empty text or `None` deletes it. Any name is accepted and stored. A value with an error is
@@ -89,12 +94,18 @@ impl Increment {
                 self.multipliers = Vec::new();
                 self.multipliers = value.map_or(Ok(Vec::new()), multipliers)?;
             }
-            _ => return Ok(()),
+            _ => {}
         }
-        if matches!(option, "increment" | "overalljails") { Ok(()) } else { self.recheck() }
+        if self.computed && !NUMBERS.contains(&option) {
+            return Ok(());
+        }
+        self.recheck()?;
+        self.computed = true;
+        Ok(())
     }
 
-    /// Fail2ban computes factor and formula anew whenever one of the numbers changes, and so says again what is wrong with
+    /// Fail2ban computes factor and formula anew whenever one of the numbers changes (and whenever anything is set, as long as
+    /// it never could), and so says again what is wrong with
     /// them, until that is mended.
     fn recheck(&self) -> Result<(), Exception> {
         let stored = |option: &str| Some(self.stored(option)).filter(|value| !is_empty(value));

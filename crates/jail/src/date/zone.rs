@@ -1,7 +1,5 @@
 //! Zones as log lines and `logtimezone` name them: fixed offsets from UTC, never a place.
 
-use portcullis_value::repr_str;
-
 use super::DateError;
 use super::parse::digit;
 
@@ -59,10 +57,7 @@ pub fn parse_logtimezone(text: &str) -> Result<Offset, DateError> {
     // An hour from 20 on is none here, though it is in a log line.
     let hours = text.find(['+', '-']).map(|sign| &text[sign + 1..]);
     let known = hours.is_none_or(|hours| hours.starts_with(['0', '1']));
-    known
-        .then(|| offset(text))
-        .flatten()
-        .ok_or_else(|| DateError::Zone(repr_str(text).trim_matches('\'').to_owned()))
+    known.then(|| offset(text)).flatten().ok_or_else(|| DateError::Zone(text.to_owned()))
 }
 
 /// The offset of `Z`, `CET`, `+0200`, `+02:00`, `+02`, `UTC+0200`. Letters count by their case.

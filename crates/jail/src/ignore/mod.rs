@@ -83,7 +83,7 @@ impl Ignore {
     /// # Errors
     /// A `ValueError` for an address with a nonsensical mask or length.
     pub fn add(&mut self, word: &str) -> Result<Vec<LogLine>, Exception> {
-        if word.trim().is_empty() {
+        if word.is_empty() {
             return Ok(Vec::new());
         }
         let entry = Entry::new(word)?;

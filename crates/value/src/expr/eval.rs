@@ -138,9 +138,15 @@ fn lookup(name: &str, scope: Scope, names: Names<'_>) -> Result<Num, EvalError> 
         (Some(("math", attribute)), Scope::Math) => {
             Err(error("AttributeError", format!("module 'math' has no attribute '{attribute}'")))
         }
-        (Some((root, _)), _) => Err(error("NameError", format!("name '{root}' is not defined"))),
-        (None, _) => Err(error("NameError", format!("name '{name}' is not defined"))),
+        (Some((root, _)), _) => Err(undefined(root)),
+        (None, _) => Err(undefined(name)),
     }
+}
+
+/// Python shows 200 bytes of a name at most.
+fn undefined(name: &str) -> EvalError {
+    let shown = String::from_utf8_lossy(&name.as_bytes()[..name.len().min(200)]);
+    error("NameError", format!("name '{shown}' is not defined"))
 }
 
 fn unary(op: &str, operand: Num) -> Result<Num, EvalError> {

@@ -75,6 +75,21 @@ fn token(chars: &[char], at: &mut usize, text: &str) -> Result<Token, SyntaxErro
             }
             Ok(Token::Name(chars[begin..*at].iter().collect()))
         }
+        // Texts are no numbers; but one that does not end is another mistake.
+        quote @ ('"' | '\'') => match chars[begin + 1..].iter().position(|c| *c == quote) {
+            Some(length) => {
+                *at += length + 2;
+                Ok(Token::Stray)
+            }
+            None => {
+                let message = "unterminated string literal (detected at line 1)";
+                Err(SyntaxError::at(message, text, begin + 1, begin + 1))
+            }
+        },
+        '\\' => {
+            let message = "unexpected character after line continuation character";
+            Err(SyntaxError::at(message, text, begin + 2, 0))
+        }
         c => {
             let stands_here =
                 |op: &&&str| op.chars().enumerate().all(|(i, o)| chars.get(begin + i) == Some(&o));
@@ -83,9 +98,13 @@ fn token(chars: &[char], at: &mut usize, text: &str) -> Result<Token, SyntaxErro
                     *at += op.len();
                     Ok(Token::Op(op))
                 }
-                None if c.is_ascii() => {
+                None if c.is_ascii_graphic() || matches!(c, '\n' | '\r') => {
                     *at += 1;
                     Ok(Token::Stray)
+                }
+                None if !crate::printable::is_printable(c) => {
+                    let message = format!("invalid non-printable character U+{:04X}", c as u32);
+                    Err(SyntaxError::at(message, text, begin + 1, begin + 1))
                 }
                 None => {
                     let message = format!("invalid character '{c}' (U+{:04X})", c as u32);

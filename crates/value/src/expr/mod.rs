@@ -88,6 +88,9 @@ impl SyntaxError {
 
     /// The exception that Python raises for it. `file` is what Python calls the text: `<string>`.
     pub fn exception(&self, file: &str) -> Exception {
+        if self.text.contains('\0') {
+            return Exception::builtin("ValueError", "source code string cannot contain null bytes");
+        }
         let number = |n: usize| Value::Int(i64::try_from(n).unwrap_or(i64::MAX));
         let place = vec![
             file.into(),

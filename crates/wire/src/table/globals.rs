@@ -6,7 +6,7 @@ use super::Group::{Basic, Database, JailControl, Logging};
 use super::{At, Entry, Form};
 use crate::request::{NewSetting, Reload, Request, Setting, jail_name};
 use crate::show::Show;
-use crate::words::{Words, cased_text, exception, items, sized_text, strict_text, type_error};
+use crate::words::{Words, cased_text, exception, items, sized_address, sized_text, strict_text, type_error};
 
 type Result<T> = std::result::Result<T, Exception>;
 
@@ -81,7 +81,7 @@ pub(super) static ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "banned",
-        at: At::Server(|w| Ok(Request::Banned(w.from(0).iter().map(sized_text).collect::<Result<_>>()?))),
+        at: At::Server(|w| Ok(Request::Banned(w.from(0).iter().map(sized_address).collect()))),
         show: Show::Text,
         forms: &[
             form(Basic, "", "tells for each jail who is banned"),
@@ -114,7 +114,7 @@ pub(super) static ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "echo",
-        at: At::Server(|w| Ok(Request::Echo(w.from(0).to_vec()))),
+        at: At::Server(|w| Ok(Request::Echo(Value::List(w.from(0).to_vec())))),
         show: Show::Joined,
         forms: &[form(Basic, "", "lets the server say the words again, to try the line")],
     },
@@ -271,7 +271,11 @@ fn unban(w: Words<'_>) -> Result<Request> {
         [] => Err(exception("Invalid command")),
         // With more words it is taken for an address, in Fail2ban too.
         [Value::Str(all)] if all == "--all" => Ok(Request::UnbanAll),
-        _ => Ok(Request::Unban(w.0.iter().map(sized_text).collect::<Result<_>>()?)),
+        words => {
+            let mut ips = Vec::new();
+            words.iter().try_for_each(|word| super::jails::flatten(word, &mut ips))?;
+            Ok(Request::Unban(ips))
+        }
     }
 }
 

@@ -112,7 +112,7 @@ impl Worker {
         let (orders, inbox) = unbounded();
         let bound = (!action.has(Operation::Unban)).then(|| (MOST_NOTES, AtomicU64::new(0)));
         let health = Arc::new(Mutex::new(Health::new(action.name())));
-        let thread: String = format!("f2b/a.{jail}").chars().take(15).collect();
+        let thread = crate::jailer::thread_name('a', jail);
         let jail: Arc<str> = jail.into();
         let shared = Arc::clone(&health);
         let shelter = Arc::clone(&carriage.shelter);

@@ -12,16 +12,22 @@ use super::Group::{
 use super::{At, Entry, Form, Group};
 use crate::request::{JailGet, JailSet};
 use crate::show::Show;
-use crate::words::{boolean, sized_text, strict_text};
+use crate::words::{address, boolean, sized_address, strict_text};
+pub(super) use arguments::flatten;
 use arguments::{
-    action, add_action, add_log_path, attempt, ban_list, ban_time_option, idle, ignore_cache, log_encoding,
-    max_lines, pattern, unban_ip, use_dns,
+    action, action_property, add_action, add_log_path, attempt, ban_list, ban_time_option, idle,
+    ignore_cache, log_encoding, max_lines, pattern, prefix, time_zone, unban_ip, use_dns,
 };
 
 type Result<T> = std::result::Result<T, Exception>;
 
 const fn form(group: Group, arguments: &'static str, help: &'static str) -> Form {
     Form { group, arguments, help }
+}
+
+/// Who is not to be banned.
+fn ignored(w: crate::words::Words<'_>) -> Vec<Result<String>> {
+    w.from(0).iter().map(sized_address).collect()
 }
 
 pub(super) static ENTRIES: &[Entry] = &[
@@ -39,19 +45,19 @@ pub(super) static ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "addignoreip",
-        at: At::JailSet(|_, w| Ok(JailSet::AddIgnoreIp(w.from(0).iter().map(sized_text).collect()))),
+        at: At::JailSet(|_, w| Ok(JailSet::AddIgnoreIp(ignored(w)))),
         show: Show::IgnoreList,
         forms: &[form(Configuration, "<IP>", "puts <IP> on the list of those that <JAIL> never bans")],
     },
     Entry {
         name: "delignoreip",
-        at: At::JailSet(|_, w| Ok(JailSet::DelIgnoreIp(w.text(0)?))),
+        at: At::JailSet(|_, w| Ok(JailSet::DelIgnoreIp(address(w.at(0)?)?))),
         show: Show::IgnoreList,
         forms: &[form(Configuration, "<IP>", "takes <IP> off the list of those that <JAIL> never bans")],
     },
     Entry {
         name: "ignorecommand",
-        at: At::JailSet(|_, w| Ok(JailSet::IgnoreCommand(w.text(0)?))),
+        at: At::JailSet(|_, w| Ok(JailSet::IgnoreCommand(w.at(0)?.clone()))),
         show: Show::Text,
         forms: &[form(Configuration, "<VALUE>", "has the command <VALUE> decide who is not banned")],
     },
@@ -85,13 +91,13 @@ pub(super) static ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "addjournalmatch",
-        at: At::JailSet(|_, w| Ok(JailSet::AddJournalMatch(w.texts(0)?))),
+        at: At::JailSet(|_, w| Ok(JailSet::AddJournalMatch(w.shown(0)))),
         show: Show::JournalMatch,
         forms: &[form(Configuration, "<MATCH>", "has <JAIL> read journal entries that fit <MATCH> too")],
     },
     Entry {
         name: "deljournalmatch",
-        at: At::JailSet(|_, w| Ok(JailSet::DelJournalMatch(w.texts(0)?))),
+        at: At::JailSet(|_, w| Ok(JailSet::DelJournalMatch(w.shown(0)))),
         show: Show::JournalMatch,
         forms: &[form(Configuration, "<MATCH>", "takes <MATCH> out of what <JAIL> reads of the journal")],
     },
@@ -142,15 +148,10 @@ pub(super) static ENTRIES: &[Entry] = &[
         show: Show::DatePattern,
         forms: &[form(Configuration, "<PATTERN>", "finds the time in the lines of <JAIL> by <PATTERN>")],
     },
-    Entry {
-        name: "logtimezone",
-        at: At::JailSet(|_, w| Ok(JailSet::LogTimeZone(strict_text(w.at(0)?)))),
-        show: Show::Text,
-        forms: &[],
-    },
+    Entry { name: "logtimezone", at: At::JailSet(|_, w| time_zone(w)), show: Show::Text, forms: &[] },
     Entry {
         name: "prefregex",
-        at: At::JailSet(|_, w| Ok(JailSet::PrefRegex(pattern(w)?))),
+        at: At::JailSet(|_, w| Ok(JailSet::PrefRegex(prefix(w)?))),
         show: Show::Text,
         forms: &[],
     },
@@ -172,7 +173,7 @@ pub(super) static ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "banip",
-        at: At::JailSet(|_, w| Ok(JailSet::BanIp(w.texts(0)?))),
+        at: At::JailSet(|_, w| Ok(JailSet::BanIp(w.from(0).iter().map(address).collect()))),
         show: Show::Text,
         forms: &[form(Configuration, "<IP> ... <IP>", "bans <IP> in <JAIL>")],
     },
@@ -261,7 +262,7 @@ pub(super) static ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "banned",
-        at: At::JailGet(|_, w| Ok(JailGet::Banned(w.from(0).iter().map(sized_text).collect::<Result<_>>()?))),
+        at: At::JailGet(|_, w| Ok(JailGet::Banned(w.from(0).iter().map(sized_address).collect()))),
         show: Show::Text,
         forms: &[
             form(Information, "", "tells who is banned in <JAIL>"),
@@ -408,7 +409,7 @@ pub(super) static ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "action",
-        at: At::JailGet(|_, w| Ok(JailGet::ActionProperty { action: w.text(0)?, property: w.text(1)? })),
+        at: At::JailGet(|_, w| action_property(w)),
         show: Show::Text,
         forms: &[
             form(CommandInformation, "<ACT> actionstart", "tells what runs when <ACT> of <JAIL> starts"),
