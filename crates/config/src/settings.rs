@@ -21,11 +21,30 @@ pub struct JailSettings {
     pub nativeactions: bool,
     /// Fail2ban's way: one jail that cannot start stops all.
     pub strict: bool,
+    /// End the open connections of whoever is banned. Where nothing is said, the action decides: our own one does.
+    pub closeconnections: Option<bool>,
+    /// Do not let detection ban an administrator who is logged in, the gateway, or this machine. Where nothing is said, only
+    /// the built-in configuration does.
+    pub protectadmin: Option<bool>,
+    /// How many bits of an IPv6 address tell one offender from another. Where nothing is said, 64 with the built-in
+    /// configuration, else all 128.
+    pub ipv6prefix: Option<u8>,
+    /// With more banned addresses than this in one network (IPv4 /24, IPv6 /48), the network is banned in their place; 0 is
+    /// never.
+    pub networkban: u32,
 }
 
 impl Default for JailSettings {
     fn default() -> Self {
-        JailSettings { fallback: true, nativeactions: true, strict: false }
+        JailSettings {
+            fallback: true,
+            nativeactions: true,
+            strict: false,
+            closeconnections: None,
+            protectadmin: None,
+            ipv6prefix: None,
+            networkban: 0,
+        }
     }
 }
 
@@ -45,6 +64,19 @@ type Row = (&'static str, Scope, fn(&mut JailSettings, &str) -> Result<(), &'sta
 const TABLE: &[Row] = &[
     ("fallback", Scope::Anywhere, |s, text| switch(text).map(|on| s.fallback = on)),
     ("nativeactions", Scope::Anywhere, |s, text| switch(text).map(|on| s.nativeactions = on)),
+    ("closeconnections", Scope::Anywhere, |s, text| switch(text).map(|on| s.closeconnections = Some(on))),
+    ("protectadmin", Scope::Anywhere, |s, text| switch(text).map(|on| s.protectadmin = Some(on))),
+    ("ipv6prefix", Scope::Anywhere, |s, text| {
+        let bits = text.trim_start_matches('/').parse().ok().filter(|bits| (32..=128).contains(bits));
+        bits.map(|bits| s.ipv6prefix = Some(bits)).ok_or("expected a number from 32 to 128")
+    }),
+    ("networkban", Scope::Anywhere, |s, text| {
+        let most = match text.to_ascii_lowercase().as_str() {
+            "off" | "no" | "false" => Some(0),
+            number => number.parse().ok(),
+        };
+        most.map(|most| s.networkban = most).ok_or("expected a number of addresses, or off")
+    }),
     ("strict", Scope::Program, |s, text| switch(text).map(|on| s.strict = on)),
 ];
 

@@ -6,7 +6,9 @@
 pub mod act;
 mod control;
 mod events;
+mod incident;
 mod jailer;
+mod lockout;
 pub mod log;
 mod names;
 mod options;
@@ -16,4 +18,4 @@ pub mod store;
 pub mod watch;
 
 pub use options::Options;
-pub use start::{StartError, run};
+pub use start::{Ended, StartError, run};

@@ -63,14 +63,23 @@ fn failed(what: &'static str) -> impl FnOnce(io::Error) -> StartError {
     move |source| StartError::System { what, source }
 }
 
+/// How a server ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// For good (or it went into the background).
+    Stopped,
+    /// To be followed by another in this process, which takes over what was left in the kernel.
+    Restart,
+}
+
 /// Runs a server until it is told to stop. With `background` this returns at once, and the server goes on by itself.
 ///
 /// # Errors
 /// When it cannot start; nothing is left behind then.
-pub fn run(mut options: Options) -> Result<(), StartError> {
+pub fn run(mut options: Options) -> Result<Ended, StartError> {
     let detached = std::env::var_os(DETACHED).is_some();
     if options.background && !detached {
-        return detach();
+        return detach().map(|()| Ended::Stopped);
     }
     // Log, pid file, database and socket are for root alone; and the shells of actions inherit it, as in Fail2ban.
     rustix::process::umask(Mode::from_raw_mode(0o077));
@@ -159,7 +168,8 @@ pub fn run(mut options: Options) -> Result<(), StartError> {
     log.finish();
     // Whoever waits for `stop` is told now, when everything is gone.
     control.finish();
-    failure.map_or(Ok(()), Err)
+    let ended = if server.is_restarting() { Ended::Restart } else { Ended::Stopped };
+    failure.map_or(Ok(ended), Err)
 }
 
 fn absolute(path: &Path) -> PathBuf {

@@ -25,6 +25,9 @@ const CLEANUP: f64 = 5.0;
 /// Expired bans are taken off in portions, so that a new one never waits for all of them.
 const EXPIRY_PORTION: usize = 1000;
 
+/// A failure so many seconds after the ban is none that was under way when it came.
+const SETTLED: f64 = 1.0;
+
 /// What a jail wants to be done.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
@@ -42,6 +45,8 @@ pub enum Effect {
     Unban(Arc<Ticket>),
     /// Somebody who has been banned for a while still fails: does the ban hold?
     StillHere(Arc<Ticket>),
+    /// Somebody failed who has been banned for more than a second: how does he still get here?
+    StillFails(Id),
     /// With [`Jail::dry_run`]: somebody would be banned now.
     WouldBan(Arc<Ticket>),
 }
@@ -118,6 +123,9 @@ impl Jail {
         let found = format!("[{jail}] Found {id} - {}", local_text(failure.time, &self.zone));
         effects.push(Effect::Say(LogLine::new(Level::INFO, "filter", found)));
         effects.push(Effect::Found(failure.id.clone()));
+        if self.bans.begin(&failure.id).is_some_and(|begin| failure.time.since(begin) > SETTLED) {
+            effects.push(Effect::StillFails(failure.id.clone()));
+        }
         self.count(failure, 1.0, outside, effects);
         self.clean_up(at.now);
     }
@@ -143,7 +151,11 @@ impl Jail {
     /// Bans whom the lines judged so far have condemned.
     pub fn settle(&mut self, at: Moment, outside: &mut dyn Outside, effects: &mut Vec<Effect>) {
         for ticket in std::mem::take(&mut self.due) {
-            self.ban(ticket, at, outside, effects);
+            // A ban by hand, or from the database, does not come this way.
+            match outside.why_not(&ticket.id) {
+                None => drop(self.ban(ticket, at, outside, effects)),
+                Some(why) => effects.push(Effect::Say(spared_line(&self.name, &ticket, &why))),
+            }
         }
     }
 
@@ -288,6 +300,16 @@ impl Jail {
             self.tally.cleanup(now);
         }
     }
+}
+
+/// Differs: Fail2ban locks out whoever fails often enough.
+fn spared_line(jail: &str, ticket: &Ticket, why: &str) -> LogLine {
+    let text = format!(
+        "[{jail}] NOT banning {} after {} failure(s): {why}. 'banip' bans all the same; protectadmin = false in \
+         portcullis.conf turns this off",
+        ticket.id, ticket.failures
+    );
+    LogLine::new(Level::WARNING, "actions", text)
 }
 
 fn seconds(value: &Value) -> Number {

@@ -58,6 +58,13 @@ pub trait Outside {
     /// Earlier bans of this offender in this jail (`None`) or, with `overalljails`, in all.
     fn history(&mut self, id: &Id, overalljails: bool) -> Option<History>;
 
+    /// Why detection must not ban this offender, in words that follow "NOT banning": he is logged in as an administrator, is
+    /// the gateway, is this machine. A world without such people protects nobody.
+    fn why_not(&mut self, id: &Id) -> Option<String> {
+        let _ = id;
+        None
+    }
+
     /// The file of `ignoreip = file:PATH`, unless it still is the version `seen`. Asked for each failure: one looks at the file
     /// once a second at most. A world without files has none that change.
     fn ignore_file(&mut self, path: &str, seen: Option<u64>) -> FileText {

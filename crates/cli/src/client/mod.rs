@@ -185,6 +185,14 @@ fn session(conf: &Path) -> Result<Session, String> {
     Ok(Session { name: Name::OurClient, arguments: *arguments, settings, log })
 }
 
+/// Sends a configuration to a server that has none. Whether all of it is in force; if not, why has been said.
+pub(crate) fn send_configuration(conf: &Path, socket: &Path, stream: Vec<Value>) -> bool {
+    session(conf).is_ok_and(|mut session| {
+        session.settings.socket = socket.to_string_lossy().into_owned();
+        start::configure(&session, stream)
+    })
+}
+
 /// Prints a line. Whoever closed the pipe does not want to know.
 fn say(text: &str) {
     let mut out = std::io::stdout().lock();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use portcullis_config::Settings;
-use portcullis_daemon::{Options, StartError};
+use portcullis_daemon::{Ended, Options, StartError};
 use portcullis_value::Value;
 
 use super::Session;
@@ -39,7 +39,13 @@ pub(super) fn serve(session: &Session, stream: Option<Vec<Value>>) -> ExitCode {
         stream: commands,
     };
     match portcullis_daemon::run(options) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(Ended::Stopped) => ExitCode::SUCCESS,
+        Ok(Ended::Restart) => {
+            let error = become_anew();
+            session.log.error("", &format!("cannot start again: {error}"));
+            // Not 255, after which systemd would not try.
+            ExitCode::FAILURE
+        }
         Err(error) => {
             session.log.error("", &error.to_string());
             if matches!(error, StartError::Running) {
@@ -48,4 +54,21 @@ pub(super) fn serve(session: &Session, stream: Option<Vec<Value>>) -> ExitCode {
             ExitCode::from(255)
         }
     }
+}
+
+/// Makes this process run the program from its beginning: the file that lies where ours lay, which an upgrade may have
+/// replaced. It stays the same process to whoever looks after it. Returns only when that fails.
+fn become_anew() -> std::io::Error {
+    use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+    use std::os::unix::process::CommandExt as _;
+
+    let program = match std::fs::read_link("/proc/self/exe") {
+        Ok(program) => program.into_os_string().into_vec(),
+        Err(error) => return error,
+    };
+    // So the kernel marks a file that was replaced.
+    let program = program.strip_suffix(b" (deleted)").unwrap_or(&program);
+    let mut words = std::env::args_os();
+    let name = words.next().unwrap_or_default();
+    std::process::Command::new(std::ffi::OsStr::from_bytes(program)).arg0(name).args(words).exec()
 }

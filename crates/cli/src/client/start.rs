@@ -122,7 +122,7 @@ fn in_background(session: &Session, stream: Vec<Value>) -> bool {
 }
 
 /// Sends the configuration and asks how it is, on one connection.
-fn configure(session: &Session, stream: Vec<Value>) -> bool {
+pub(super) fn configure(session: &Session, stream: Vec<Value>) -> bool {
     let mut connection = match Connection::open(Path::new(&session.settings.socket), None) {
         Ok(connection) => connection,
         Err(error) => {

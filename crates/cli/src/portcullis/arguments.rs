@@ -23,6 +23,7 @@ use portcullis_wire::event::Kind;
                   portcullis ban 192.0.2.0/24 --for 1d --why 'ticket 4711'\n  \
                   portcullis banned 192.0.2.66        is it banned? since when, by which lines, in force?\n  \
                   portcullis log -f --jail sshd       what happens, as it happens\n  \
+                  portcullis restart                  after an upgrade: no ban is lifted meanwhile\n  \
                   portcullis check                    what is wrong with the configuration?\n  \
                   portcullis config show sshd bantime where does this value come from?\n  \
                   portcullis server -f start          a server in the foreground, with /etc/fail2ban\n  \
@@ -113,6 +114,13 @@ pub(crate) enum Command {
                       portcullis check && portcullis reload"
     )]
     Reload(Reload),
+    /// Let another server take over from the running one, after an upgrade say, without a gap in what is enforced
+    #[command(
+        after_help = "The bans of the action portcullis stay in the kernel all the time; those of other actions are lifted and\n\
+                      come back. The process stays the same. With a configuration that cannot be read nothing happens.\n\
+                      Exit code: 0 the new server runs, 1 it does not as it should, 2 wrong arguments, 3 no server answers."
+    )]
+    Restart(Restart),
     /// Explain everything that is wrong with the configuration, each with its place and what to do
     #[command(after_help = "Looks at what the enabled jails are made of; nothing is started or changed.\n\
                       Exit code: 0 no errors (there may be warnings), 1 errors, 2 wrong arguments.")]
@@ -285,6 +293,13 @@ pub(crate) struct Reload {
     /// What became of it as JSON
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+/// Which server `restart` is about.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Restart {
     #[command(flatten)]
     pub(crate) place: Place,
 }

@@ -13,6 +13,7 @@ mod json;
 mod log;
 pub(crate) mod paint;
 mod reload;
+mod restart;
 mod server;
 mod table;
 mod unban;
@@ -44,6 +45,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Top(_) => Ok(WELL),
         Command::Log(wanted) => log::run(&wanted),
         Command::Reload(wanted) => reload::run(&wanted),
+        Command::Restart(wanted) => restart::run(&wanted),
         Command::Check(check) => return check::run(&check),
         Command::Config(Config::Show(show)) => return config::show(&show),
         Command::Server(words) => return client::run(client::Name::OurServer, words.words),

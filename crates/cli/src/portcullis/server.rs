@@ -92,6 +92,11 @@ impl Server {
         Ok(Server { socket })
     }
 
+    /// Where it listens.
+    pub(super) fn socket(&self) -> &Path {
+        &self.socket
+    }
+
     /// Asks, and waits for the answer.
     ///
     /// # Errors

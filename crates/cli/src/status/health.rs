@@ -69,6 +69,7 @@ fn look_at(jail: &Value, attention: &mut Vec<String>) {
             attention.push(format!("{label}: {problem}"));
         }
     }
+    incidents(jail, name, attention);
     for (key, what) in [
         ("forgotten_offenders", "offender(s) forgotten, since there were too many at a time"),
         ("lines_too_hard", "line(s) too costly to judge to the end: somebody may try to evade the filter"),
@@ -77,6 +78,32 @@ fn look_at(jail: &Value, attention: &mut Vec<String>) {
         let count = number(jail, key);
         if count > 0 {
             attention.push(format!("jail '{name}': {count} {what}"));
+        }
+    }
+}
+
+/// So many addresses are told of each cause.
+const TOLD: usize = 3;
+
+/// Banned addresses that still get through, by cause. What was mended is history.
+fn incidents(jail: &Value, name: &str, attention: &mut Vec<String>) {
+    let standing: Vec<&Value> =
+        list(jail, "incidents").iter().filter(|incident| !field(incident, "mended").is_true()).collect();
+    let mut causes: Vec<&str> = standing.iter().map(|incident| text(incident, "cause")).collect();
+    causes.sort_unstable();
+    causes.dedup();
+    for cause in causes {
+        let of_cause = || standing.iter().filter(|incident| text(incident, "cause") == cause);
+        for incident in of_cause().take(TOLD) {
+            attention.push(format!(
+                "jail '{name}': {}. {}",
+                text(incident, "problem"),
+                text(incident, "remedy")
+            ));
+        }
+        let more = of_cause().count().saturating_sub(TOLD);
+        if more > 0 {
+            attention.push(format!("jail '{name}': {more} more for the same reason ({cause})"));
         }
     }
 }

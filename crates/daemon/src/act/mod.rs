@@ -5,4 +5,5 @@ pub mod nft;
 pub mod preflight;
 pub mod runner;
 pub mod shell;
+pub mod sockets;
 pub(crate) mod worker;

@@ -10,7 +10,7 @@ use portcullis_value::Value;
 use portcullis_wire::Request;
 use portcullis_wire::frame::{Message, Splitter, framed};
 use portcullis_wire::pickle::{self, Classes, Limits};
-use portcullis_wire::request::missing_in;
+use portcullis_wire::request::{Ours, missing_in};
 
 use super::Server;
 
@@ -178,7 +178,14 @@ impl Client {
             }
         };
         let result = match Request::from_value(&message) {
-            Ok(Request::Stop) => return self.stop(),
+            Ok(Request::Stop) => {
+                self.server.request_stop();
+                return self.farewell(Value::None);
+            }
+            Ok(Request::Ours(Ours::Restart)) => {
+                self.server.request_restart();
+                return self.farewell(self.server.is_configured_by_client().into());
+            }
             Ok(request) => self.server.execute(request),
             Err(exception) => Err(exception),
         };
@@ -192,16 +199,15 @@ impl Client {
         })
     }
 
-    /// `stop` is answered when everything is gone.
-    fn stop(&mut self) -> std::io::Result<()> {
+    /// A stop is answered when everything is gone.
+    fn farewell(&mut self, answer: Value) -> std::io::Result<()> {
         let shared = Arc::clone(&self.shared);
         let mut stopping = shared.stopping.lock().unwrap_or_else(PoisonError::into_inner);
         stopping.waiting += 1;
-        self.server.request_stop();
         while !stopping.finished {
             stopping = shared.changed.wait(stopping).unwrap_or_else(PoisonError::into_inner);
         }
-        let sent = self.send(&Value::Tuple(vec![Value::Int(0), Value::None]));
+        let sent = self.send(&Value::Tuple(vec![Value::Int(0), answer]));
         stopping.waiting -= 1;
         shared.changed.notify_all();
         sent

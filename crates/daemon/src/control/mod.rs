@@ -33,6 +33,9 @@ pub(crate) struct Server {
     /// What is wrong with the configuration in force: a line for each jail that could not start.
     problems: Mutex<Vec<Problem>>,
     started: Timestamp,
+    by_client: bool,
+    /// A configuration was carried out, as far as it could be.
+    configured: AtomicBool,
     stopping: Mutex<bool>,
     stop_asked: Condvar,
     stopped: AtomicBool,
@@ -81,6 +84,8 @@ impl Server {
             settings: Mutex::default(),
             problems: Mutex::default(),
             started: crate::jailer::now(),
+            configured: AtomicBool::new(false),
+            by_client: options.stream.is_none(),
             stopping: Mutex::new(false),
             stop_asked: Condvar::new(),
             stopped: AtomicBool::new(false),
@@ -95,6 +100,22 @@ impl Server {
     pub(crate) fn request_stop(&self) {
         *lock(&self.stopping) = true;
         self.stop_asked.notify_all();
+    }
+
+    /// The same, but bans that are ours in the kernel stay there: another server takes them over at once.
+    pub(crate) fn request_restart(&self) {
+        self.surroundings.leaving.store(true, Ordering::Release);
+        self.request_stop();
+    }
+
+    /// Whether the end is to be followed by a beginning.
+    pub(crate) fn is_restarting(&self) -> bool {
+        self.surroundings.leaving.load(Ordering::Acquire)
+    }
+
+    /// Whether a client sent the configuration, and will have to send it to the next server too.
+    pub(crate) fn is_configured_by_client(&self) -> bool {
+        self.by_client
     }
 
     /// Sleeps until somebody wants the end.

@@ -1,6 +1,7 @@
 //! What `portcullis` asks: its report, bans by hand and what has become of them, what is known of addresses, what happened.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, unbounded};
@@ -38,6 +39,11 @@ impl Server {
     pub(super) fn ours(&self, request: Ours) -> Result<Value, Exception> {
         match request {
             Ours::Report => Ok(self.report()),
+            // Whoever waits for the answer is the client's thread, as with a stop.
+            Ours::Restart => {
+                self.request_restart();
+                Ok(self.is_configured_by_client().into())
+            }
             Ours::Ban(ban) => self.ban_by_hand(ban),
             Ours::Unban { addresses, jails } => self.unban_by_hand(addresses, &jails),
             Ours::Banned(addresses) => Ok(self.about(&addresses)),
@@ -89,6 +95,7 @@ impl Server {
             ("version", env!("CARGO_PKG_VERSION").into()),
             ("pid", Value::Int(std::process::id().into())),
             ("started", Value::Float(self.started.0)),
+            ("configured", self.configured.load(Ordering::Acquire).into()),
             ("dry_run", self.surroundings.dry_run.into()),
             ("log", dict(vec![("target", self.log.target().into()), ("problem", optional(lost))])),
             ("database", self.surroundings.store.report()),

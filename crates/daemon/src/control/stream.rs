@@ -39,10 +39,12 @@ impl Server {
         let _one = lock(&self.configuring);
         lock(&self.problems).clear();
         let plan = self.plan(stream, false);
-        match plan.errors.first() {
+        let done = match plan.errors.first() {
             Some(first) if self.surroundings.is_strict() => Err(first.clone()),
             _ => self.carry_out(plan),
-        }
+        };
+        self.configured.store(true, std::sync::atomic::Ordering::Release);
+        done
     }
 
     /// Carries out a reload: jails become what the stream says, and those that it does not name end.

@@ -217,6 +217,7 @@ impl Running {
             ("currently_banned", count(jail.bans.len())),
             ("total_banned", count(jail.bans.total())),
             ("actions", Value::List(actions.collect())),
+            ("incidents", self.surroundings.incidents.report(definition.name())),
             ("forgotten_offenders", count(dropped.identities)),
             ("lines_too_hard", count(jail.filter.counters().too_hard)),
             ("lines_cut", count(jail.filter.counters().cut)),

@@ -82,6 +82,7 @@ impl Running {
         let carriage = Carriage {
             shelter: Arc::clone(&self.surroundings.shelter),
             settings: self.surroundings.settings_of(self.definition.name()),
+            incidents: self.surroundings.incidents.clone(),
         };
         let facts = Box::new(self.facts.clone());
         let log = self.surroundings.log.clone();
@@ -163,6 +164,9 @@ impl Running {
         if let Some(worker) = self.workers.get(&name) {
             for ticket in self.definition.jail.bans.tickets() {
                 worker.order(worker::Order::Ban(Arc::new(ticket), None));
+            }
+            if !self.unsettled {
+                worker.order(worker::Order::Settled);
             }
         }
     }
@@ -248,12 +252,25 @@ impl Running {
                 log.info("filter", format!("Removed logfile: {shown}"));
             }
             self.keep_positions();
-            self.let_all_go(None);
+            let leaving = self.surroundings.leaving.load(std::sync::atomic::Ordering::Acquire);
+            if leaving {
+                let count = self.definition.jail.bans.len();
+                log.info(
+                    "actions",
+                    format!("[{name}] Restart: {count} ban(s) stay with the actions that can keep them"),
+                );
+            } else {
+                self.let_all_go(None);
+            }
             // The last action first, as Fail2ban does.
             for action in self.definition.actions.keys().rev() {
                 if let Some(worker) = self.workers.get(action) {
                     let (done, stopped) = bounded(0);
-                    worker.order(worker::Order::Stop(Some(done)));
+                    worker.order(if leaving {
+                        worker::Order::Leave(Some(done))
+                    } else {
+                        worker::Order::Stop(Some(done))
+                    });
                     let _ = stopped.recv();
                 }
             }

@@ -38,6 +38,7 @@ pub(super) struct JailOutside {
     own: Option<(Instant, Vec<IpAddr>)>,
     /// Files of ignored addresses: when they were looked at, and what they were like.
     files: HashMap<String, (Instant, u64)>,
+    surroundings: Surroundings,
 }
 
 impl JailOutside {
@@ -49,6 +50,7 @@ impl JailOutside {
             shell: Shell::new(),
             own: None,
             files: HashMap::new(),
+            surroundings: surroundings.clone(),
         }
     }
 }
@@ -76,6 +78,13 @@ impl Outside for JailOutside {
             Status::Exited(code) => Ok(code),
             _ => Err(exit.reason()),
         }
+    }
+
+    fn why_not(&mut self, id: &Id) -> Option<String> {
+        if !self.surroundings.protects_admin(&self.jail) {
+            return None;
+        }
+        self.surroundings.lockout.why_not(id)
     }
 
     fn ignore_file(&mut self, path: &str, seen: Option<u64>) -> FileText {

@@ -45,6 +45,8 @@ pub(super) struct Running {
     positions: IndexMap<Arc<Path>, Position>,
     positions_kept: Instant,
     pub(super) restoring: std::vec::IntoIter<Ticket>,
+    /// The actions do not know yet that nothing more is to be restored.
+    pub(super) unsettled: bool,
     /// Lines that were no UTF-8, told once a day for each file.
     told_encoding: HashSet<Arc<Path>>,
     pub(super) bad_encoding: u64,
@@ -67,6 +69,7 @@ impl Running {
             positions: IndexMap::new(),
             positions_kept: Instant::now(),
             restoring: Vec::new().into_iter(),
+            unsettled: true,
             told_encoding: HashSet::new(),
             bad_encoding: 0,
             broken_lines: 0,
@@ -135,6 +138,12 @@ impl Running {
             let portion: Vec<Ticket> = self.restoring.by_ref().take(RESTORE_PORTION).collect();
             for ticket in portion {
                 self.ban(ticket, &None);
+            }
+        }
+        if self.unsettled && self.restoring.len() == 0 {
+            self.unsettled = false;
+            for worker in self.workers.values() {
+                worker.order(worker::Order::Settled);
             }
         }
         if self.positions_kept.elapsed() >= KEEP_POSITIONS {
@@ -277,6 +286,7 @@ impl Running {
                 }
                 Effect::Unban(ticket) => {
                     events.tell(Event::new(Kind::Unban).jail(&name).address(&ticket.id));
+                    self.surroundings.incidents.forget(&name, &ticket.id);
                     for worker in self.workers.values() {
                         worker.order(worker::Order::Unban(Arc::clone(&ticket), done.clone()));
                     }
@@ -297,6 +307,11 @@ impl Running {
                 Effect::StillHere(ticket) => {
                     for worker in self.workers.values() {
                         worker.order(worker::Order::Check(Arc::clone(&ticket)));
+                    }
+                }
+                Effect::StillFails(id) => {
+                    for worker in self.workers.values() {
+                        worker.order(worker::Order::Inquire(id.clone()));
                     }
                 }
                 Effect::WouldBan(ticket) => {

@@ -1,5 +1,6 @@
 //! What all jails share: log, database, names, files, the firewall, the settings of `portcullis.conf`.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -7,6 +8,8 @@ use portcullis_config::{JailSettings, Settings, Source};
 use portcullis_jail::Timestamp;
 
 use crate::act::worker::Shelter;
+use crate::incident::Incidents;
+use crate::lockout::Lockout;
 use crate::log::Log;
 use crate::names::Names;
 use crate::options::Options;
@@ -21,6 +24,10 @@ pub(crate) struct Surroundings {
     pub(crate) names: Names,
     pub(crate) shelter: Arc<Shelter>,
     pub(crate) dry_run: bool,
+    /// The server ends, and another begins at once: our own bans stay in the kernel.
+    pub(crate) leaving: Arc<AtomicBool>,
+    pub(crate) lockout: Lockout,
+    pub(crate) incidents: Incidents,
     inotify: Watch,
     polling: Watch,
     source: Arc<Source>,
@@ -42,6 +49,9 @@ impl Surroundings {
             names: Names::start()?,
             shelter: Shelter::start()?,
             dry_run: options.dry_run,
+            leaving: Arc::default(),
+            lockout: Lockout::default(),
+            incidents: Incidents::start(log.clone())?,
             inotify,
             polling: Watch::start(Means::Polling, log.clone())?,
             source: Arc::new(options.source.clone()),
@@ -60,6 +70,11 @@ impl Surroundings {
     /// The settings of `portcullis.conf` that hold for a jail.
     pub(crate) fn settings_of(&self, jail: &str) -> JailSettings {
         self.settings.lock().unwrap_or_else(PoisonError::into_inner).of(jail).clone()
+    }
+
+    /// Whether detection of this jail spares administrators who are logged in, the gateway and this machine.
+    pub(crate) fn protects_admin(&self, jail: &str) -> bool {
+        self.settings_of(jail).protectadmin.unwrap_or(self.source.uses_catalogue())
     }
 
     /// Whether one mistake shall stop all, as in Fail2ban.

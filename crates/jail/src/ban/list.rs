@@ -226,6 +226,11 @@ impl Bans {
         self.ban(*self.by_id.get(id.text())?).cloned().map(Ban::ticket)
     }
 
+    /// When the ban of this identity began.
+    pub fn begin(&self, id: &Id) -> Option<Timestamp> {
+        self.ban(*self.by_id.get(id.text())?).map(|ban| ban.time)
+    }
+
     /// When the ban of this identity ends: `None` when there is none, `Some(None)` when it is for ever.
     pub fn end(&self, id: &Id) -> Option<Option<Timestamp>> {
         let ban = self.ban(*self.by_id.get(id.text())?)?;

@@ -19,6 +19,9 @@ const MOST_ADDRESSES: usize = 10_000;
 pub enum Ours {
     /// `portcullis-report` → a dict with the state of everything
     Report,
+    /// `portcullis-restart` → whether the client has to send the configuration to the next server; answered when this one has
+    /// come to its end
+    Restart,
     /// `portcullis-ban` → a list of dicts, one for each address and jail: what became of it
     Ban(Ban),
     /// `portcullis-unban` → a list of dicts, one for each jail: whose bans were lifted

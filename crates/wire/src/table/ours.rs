@@ -12,6 +12,12 @@ pub(super) static ENTRIES: &[Entry] = &[
         forms: &[],
     },
     Entry {
+        name: "portcullis-restart",
+        at: At::Server(|_| Ok(Request::Ours(Ours::Restart))),
+        show: Show::Hidden,
+        forms: &[],
+    },
+    Entry {
         name: "portcullis-ban",
         at: At::Server(|w| request::ban(w).map(Request::Ours)),
         show: Show::Text,

@@ -5,29 +5,29 @@ use super::uapi::{NFGEN_HEADER, NLA_HEADER, NLA_TYPE_MASK, NLMSG_HEADER};
 
 /// One message: its header's fields, and what follows the header.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Message<'a> {
-    pub(super) kind: u16,
-    pub(super) flags: u16,
-    pub(super) sequence: u32,
+pub(in crate::act) struct Message<'a> {
+    pub(in crate::act) kind: u16,
+    pub(in crate::act) flags: u16,
+    pub(in crate::act) sequence: u32,
     /// The port number of the socket that it concerns: for an event, of the socket whose request caused it.
-    pub(super) port: u32,
-    pub(super) payload: &'a [u8],
+    pub(in crate::act) port: u32,
+    pub(in crate::act) payload: &'a [u8],
 }
 
 impl<'a> Message<'a> {
     /// The attributes behind nfnetlink's own header.
-    pub(super) fn attributes(&self) -> Attributes<'a> {
+    pub(in crate::act) fn attributes(&self) -> Attributes<'a> {
         attributes(self.payload.get(NFGEN_HEADER..).unwrap_or_default())
     }
 
     /// The error number of an NLMSG_ERROR or NLMSG_DONE: 0 or negative.
-    pub(super) fn code(&self) -> i32 {
+    pub(in crate::act) fn code(&self) -> i32 {
         self.payload.first_chunk().map_or(0, |bytes| i32::from_ne_bytes(*bytes))
     }
 }
 
 /// The messages of one datagram.
-pub(super) fn messages(bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
+pub(in crate::act) fn messages(bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
         let header = rest.first_chunk::<NLMSG_HEADER>()?;
@@ -47,19 +47,19 @@ pub(super) fn messages(bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
 }
 
 /// The attributes in `bytes`: kind (without flags) and value.
-pub(super) fn attributes(bytes: &[u8]) -> Attributes<'_> {
+pub(in crate::act) fn attributes(bytes: &[u8]) -> Attributes<'_> {
     Attributes { rest: bytes }
 }
 
 /// An iterator over attributes.
 #[derive(Clone, Debug)]
-pub(super) struct Attributes<'a> {
+pub(in crate::act) struct Attributes<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Attributes<'a> {
     /// The first attribute of this kind.
-    pub(super) fn find_kind(self, kind: u16) -> Option<&'a [u8]> {
+    pub(in crate::act) fn find_kind(self, kind: u16) -> Option<&'a [u8]> {
         let mut rest = self;
         rest.find(|(other, _)| *other == kind).map(|(_, value)| value)
     }
@@ -87,16 +87,16 @@ pub(super) fn pieces(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-pub(super) fn be32(value: &[u8]) -> Option<u32> {
+pub(in crate::act) fn be32(value: &[u8]) -> Option<u32> {
     value.first_chunk().map(|bytes| u32::from_be_bytes(*bytes))
 }
 
-pub(super) fn be64(value: &[u8]) -> Option<u64> {
+pub(in crate::act) fn be64(value: &[u8]) -> Option<u64> {
     value.first_chunk().map(|bytes| u64::from_be_bytes(*bytes))
 }
 
 /// A text up to its terminating zero.
-pub(super) fn text(value: &[u8]) -> String {
+pub(in crate::act) fn text(value: &[u8]) -> String {
     let end = value.iter().position(|byte| *byte == 0).unwrap_or(value.len());
     String::from_utf8_lossy(&value[..end]).into_owned()
 }

@@ -251,6 +251,22 @@ impl DefaultAction {
         firewall.commit_own(batch)
     }
 
+    /// Why this ban is not in force, if it is not; nothing is changed.
+    ///
+    /// # Errors
+    /// When the kernel cannot be read.
+    pub fn lost(&self, firewall: &mut Firewall, ban: &Wanted) -> Result<Option<String>, Error> {
+        if let Some(missing) = self.missing_structure(firewall)?.into_iter().next() {
+            return Ok(Some(format!("the kernel has no {missing}")));
+        }
+        let Some((slot, element)) = Slot::of(&ban.0) else {
+            return Ok(Some(not_an_address(&ban.0).1.to_string()));
+        };
+        let found = firewall.look_up(&table(), &self.set(slot), &[element])?;
+        let absent = found.iter().all(Option::is_none);
+        Ok(absent.then(|| format!("it was not in the set {}", slot.set_name(&self.label))))
+    }
+
     /// Compares the kernel with what should be in force: one dump a set.
     ///
     /// # Errors

@@ -4,28 +4,28 @@ use super::uapi::{NFGEN_HEADER, NLA_F_NESTED, NLA_HEADER, NLMSG_HEADER};
 
 /// A buffer that grows by messages and attributes.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Writer {
+pub(in crate::act) struct Writer {
     bytes: Vec<u8>,
     too_long: bool,
 }
 
 impl Writer {
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(in crate::act) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::act) fn len(&self) -> usize {
         self.bytes.len()
     }
 
     /// Whether an attribute outgrew the 65,535 bytes that its length can tell. Such a buffer must not be sent.
-    pub(super) fn too_long(&self) -> bool {
+    pub(in crate::act) fn too_long(&self) -> bool {
         self.too_long
     }
 
     /// One message: netlink's and nfnetlink's headers, then what `body` writes. The sequence number is put in later,
     /// by [`Writer::number`].
-    pub(super) fn message(
+    pub(in crate::act) fn message(
         &mut self,
         kind: u16,
         flags: u16,
@@ -46,13 +46,24 @@ impl Writer {
         self.bytes[start..start + 4].copy_from_slice(&length.to_ne_bytes());
     }
 
+    /// One message of another subsystem: netlink's header, then `payload`.
+    pub(in crate::act) fn plain_message(&mut self, kind: u16, flags: u16, payload: &[u8]) {
+        let length = (NLMSG_HEADER + payload.len()) as u32;
+        self.bytes.extend_from_slice(&length.to_ne_bytes());
+        self.bytes.extend_from_slice(&kind.to_ne_bytes());
+        self.bytes.extend_from_slice(&flags.to_ne_bytes());
+        self.bytes.extend_from_slice(&[0; 8]);
+        self.bytes.extend_from_slice(payload);
+        self.pad();
+    }
+
     /// Puts a sequence number into the message that begins at `start`.
-    pub(super) fn number(&mut self, start: usize, sequence: u32) {
+    pub(in crate::act) fn number(&mut self, start: usize, sequence: u32) {
         self.bytes[start + 8..start + 12].copy_from_slice(&sequence.to_ne_bytes());
     }
 
     /// An attribute with a plain value.
-    pub(super) fn attribute(&mut self, kind: u16, value: &[u8]) {
+    pub(in crate::act) fn attribute(&mut self, kind: u16, value: &[u8]) {
         let length = self.length(NLA_HEADER + value.len());
         self.bytes.extend_from_slice(&length.to_ne_bytes());
         self.bytes.extend_from_slice(&kind.to_ne_bytes());
@@ -60,11 +71,11 @@ impl Writer {
         self.pad();
     }
 
-    pub(super) fn be32(&mut self, kind: u16, value: u32) {
+    pub(in crate::act) fn be32(&mut self, kind: u16, value: u32) {
         self.attribute(kind, &value.to_be_bytes());
     }
 
-    pub(super) fn be64(&mut self, kind: u16, value: u64) {
+    pub(in crate::act) fn be64(&mut self, kind: u16, value: u64) {
         self.attribute(kind, &value.to_be_bytes());
     }
 
@@ -74,7 +85,7 @@ impl Writer {
     }
 
     /// A text with its terminating zero.
-    pub(super) fn text(&mut self, kind: u16, value: &str) {
+    pub(in crate::act) fn text(&mut self, kind: u16, value: &str) {
         let length = self.length(NLA_HEADER + value.len() + 1);
         self.bytes.extend_from_slice(&length.to_ne_bytes());
         self.bytes.extend_from_slice(&kind.to_ne_bytes());
@@ -84,7 +95,7 @@ impl Writer {
     }
 
     /// An attribute that holds attributes.
-    pub(super) fn nest(&mut self, kind: u16, body: impl FnOnce(&mut Self)) {
+    pub(in crate::act) fn nest(&mut self, kind: u16, body: impl FnOnce(&mut Self)) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(&[0; 2]);
         self.bytes.extend_from_slice(&(kind | NLA_F_NESTED).to_ne_bytes());

@@ -4,10 +4,10 @@
 //! A ban counts as enforced when it was read back from the kernel. One thread owns the [`Firewall`].
 
 mod batch;
-mod decode;
+pub(super) mod decode;
 mod default_action;
 mod direct;
-mod encode;
+pub(super) mod encode;
 mod error;
 mod events;
 mod expression;
@@ -22,10 +22,10 @@ mod parameters;
 mod ports;
 mod readback;
 mod slot;
-mod socket;
+pub(super) mod socket;
 mod stock;
 mod tool;
-mod uapi;
+pub(super) mod uapi;
 
 pub use batch::Batch;
 pub use default_action::{DefaultAction, Difference, MARGIN, TABLE, Wanted};
@@ -46,4 +46,5 @@ pub use ports::{PortError, PortRange, Services, protocols};
 pub use readback::Readback;
 pub use socket::{ANSWER_LIMIT, Socket};
 pub use stock::{Scripts, Stock};
+pub(crate) use tool::list_rules;
 pub use tool::{Tool, resolve};

@@ -337,7 +337,7 @@ pub(super) fn bound() -> Result<(netlink_sys::Socket, u32), Error> {
 }
 
 /// The next datagram.
-pub(super) fn receive<'b>(
+pub(in crate::act) fn receive<'b>(
     socket: &netlink_sys::Socket,
     buffer: &'b mut [u8],
     deadline: Instant,
@@ -374,7 +374,7 @@ fn read_generation(answer: &Message<'_>) -> Option<u32> {
     answer.attributes().find_kind(attr::generation::ID).and_then(decode::be32)
 }
 
-pub(super) fn refusal(code: i32, what: String) -> Error {
+pub(in crate::act) fn refusal(code: i32, what: String) -> Error {
     // Beyond are subsystems' own numbers, which are no errno.
     let number = Some(code.saturating_neg()).filter(|number| (1..4096).contains(number));
     match number.map_or(Errno::PROTO, Errno::from_raw_os_error) {
@@ -383,6 +383,6 @@ pub(super) fn refusal(code: i32, what: String) -> Error {
     }
 }
 
-pub(super) fn socket_error(error: &std::io::Error) -> Error {
+pub(in crate::act) fn socket_error(error: &std::io::Error) -> Error {
     Error::Socket(error.to_string())
 }

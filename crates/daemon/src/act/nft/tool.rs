@@ -48,6 +48,14 @@ pub fn resolve(program: &str, path: Option<&OsStr>) -> Tool {
     if binary && magic == *b"\x7fELF" { Tool::Genuine(found, name) } else { Tool::Foreign(found) }
 }
 
+/// The rules of a chain, as `iptables -S CHAIN` lists them.
+///
+/// # Errors
+/// [`Error::Tool`]
+pub(crate) fn list_rules(program: &Path, chain: &str) -> Result<String, Error> {
+    output(program, &["-w", "-S", chain])
+}
+
 /// What a tool prints. It is ended when it takes too long or prints too much.
 pub(super) fn output(program: &Path, arguments: &[&str]) -> Result<String, Error> {
     let failed =

@@ -1,28 +1,28 @@
 //! The kernel's numbers, as `linux/netlink.h`, `linux/netfilter/nfnetlink.h` and `linux/netfilter/nf_tables.h` give
 //! them. Only what is used here; the names are the kernel's.
 
-pub(super) const NETLINK_NETFILTER: isize = 12;
-pub(super) const NFNLGRP_NFTABLES: u32 = 7;
+pub(in crate::act) const NETLINK_NETFILTER: isize = 12;
+pub(in crate::act) const NFNLGRP_NFTABLES: u32 = 7;
 
-pub(super) const NLMSG_ERROR: u16 = 2;
-pub(super) const NLMSG_DONE: u16 = 3;
-pub(super) const NLMSG_HEADER: usize = 16;
-pub(super) const NFGEN_HEADER: usize = 4;
-pub(super) const NLA_HEADER: usize = 4;
-pub(super) const NLA_F_NESTED: u16 = 0x8000;
-pub(super) const NLA_TYPE_MASK: u16 = 0x3fff;
+pub(in crate::act) const NLMSG_ERROR: u16 = 2;
+pub(in crate::act) const NLMSG_DONE: u16 = 3;
+pub(in crate::act) const NLMSG_HEADER: usize = 16;
+pub(in crate::act) const NFGEN_HEADER: usize = 4;
+pub(in crate::act) const NLA_HEADER: usize = 4;
+pub(in crate::act) const NLA_F_NESTED: u16 = 0x8000;
+pub(in crate::act) const NLA_TYPE_MASK: u16 = 0x3fff;
 
-pub(super) const NLM_F_REQUEST: u16 = 0x1;
-pub(super) const NLM_F_ACK: u16 = 0x4;
-pub(super) const NLM_F_DUMP: u16 = 0x300;
-pub(super) const NLM_F_DUMP_INTR: u16 = 0x10;
-pub(super) const NLM_F_CREATE: u16 = 0x400;
-pub(super) const NLM_F_APPEND: u16 = 0x800;
+pub(in crate::act) const NLM_F_REQUEST: u16 = 0x1;
+pub(in crate::act) const NLM_F_ACK: u16 = 0x4;
+pub(in crate::act) const NLM_F_DUMP: u16 = 0x300;
+pub(in crate::act) const NLM_F_DUMP_INTR: u16 = 0x10;
+pub(in crate::act) const NLM_F_CREATE: u16 = 0x400;
+pub(in crate::act) const NLM_F_APPEND: u16 = 0x800;
 
-pub(super) const NFNL_MSG_BATCH_BEGIN: u16 = 16;
-pub(super) const NFNL_MSG_BATCH_END: u16 = 17;
+pub(in crate::act) const NFNL_MSG_BATCH_BEGIN: u16 = 16;
+pub(in crate::act) const NFNL_MSG_BATCH_END: u16 = 17;
 /// nf_tables' messages are `NFNL_SUBSYS_NFTABLES << 8 | type`.
-pub(super) const NFNL_SUBSYS_NFTABLES: u16 = 10;
+pub(in crate::act) const NFNL_SUBSYS_NFTABLES: u16 = 10;
 
 /// Types of nf_tables messages (`NFT_MSG_*`).
 pub(super) mod message {
@@ -123,8 +123,8 @@ pub(super) mod set_flag {
 }
 
 /// `NFT_SET_ELEM_INTERVAL_END`
-pub(super) const ELEM_INTERVAL_END: u32 = 1;
+pub(in crate::act) const ELEM_INTERVAL_END: u32 = 1;
 /// `NFT_TABLE_F_DORMANT`
-pub(super) const TABLE_DORMANT: u32 = 1;
+pub(in crate::act) const TABLE_DORMANT: u32 = 1;
 /// `NFT_NAME_MAXLEN`, the terminating zero included.
-pub(super) const NAME_LIMIT: usize = 256;
+pub(in crate::act) const NAME_LIMIT: usize = 256;

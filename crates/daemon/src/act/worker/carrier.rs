@@ -10,17 +10,20 @@ use portcullis_jail::{Family, Id, Ticket, Timestamp};
 
 use super::health::Enforcement;
 use super::kernel::InKernel;
+use super::protection::Protection;
 use super::shell::{Hands, InShell};
 use super::shelter::Shelter;
 use crate::act::nft::{Pace, Wanted};
 use crate::act::preflight::Known;
 use crate::act::runner::Outcome;
+use crate::incident::Incidents;
 use crate::log::Log;
 
 /// What decides about the carrier, besides the action itself.
 pub(crate) struct Carriage {
     pub(crate) shelter: Arc<Shelter>,
     pub(crate) settings: JailSettings,
+    pub(crate) incidents: Incidents,
 }
 
 /// An action with what carries it out.
@@ -28,6 +31,7 @@ pub(crate) struct Carrier {
     name: String,
     finding: Option<String>,
     pub(super) by: By,
+    pub(super) protection: Protection,
 }
 
 pub(super) enum By {
@@ -49,11 +53,12 @@ impl Carrier {
     ) -> Self {
         let name = action.name().to_owned();
         let shell = InShell::new(jail, action, shelter, known, natively);
-        Carrier { name, finding, by: By::Shell(Box::new(shell)) }
+        Carrier { name, finding, by: By::Shell(Box::new(shell)), protection: Protection::default() }
     }
 
     pub(super) fn in_kernel(name: &str, kernel: InKernel) -> Self {
-        Carrier { name: name.to_owned(), finding: None, by: By::Kernel(kernel) }
+        let by = By::Kernel(kernel);
+        Carrier { name: name.to_owned(), finding: None, by, protection: Protection::default() }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -87,6 +92,11 @@ impl Carrier {
             By::Shell(shell) => shell.aftermath(facts, log),
             By::Kernel(_) => States::new(),
         }
+    }
+
+    /// Whether its bans may stay in the kernel while the server is replaced: ours do, each with its time-out.
+    pub(super) fn stays(&self) -> bool {
+        matches!(&self.by, By::Kernel(kernel) if kernel.is_own())
     }
 
     pub(super) fn start(&mut self, facts: &dyn Facts, log: &Log) {
@@ -274,7 +284,7 @@ impl Carrier {
 }
 
 /// How long a ban still has to be in force.
-fn wanted(ticket: &Ticket, facts: &dyn Facts, now: Timestamp) -> Wanted {
+pub(super) fn wanted(ticket: &Ticket, facts: &dyn Facts, now: Timestamp) -> Wanted {
     let bantime = ticket.bantime.clone().unwrap_or_else(|| facts.bantime());
     let seconds = portcullis_value::float(&bantime).unwrap_or(-1.0);
     if seconds < 0.0 {

@@ -8,6 +8,7 @@ use portcullis_jail::action::{Action, Facts, Info, Operation};
 
 use super::carrier::Carrier;
 use super::kernel::{InKernel, Rules};
+use super::protection::Protection;
 use super::{Carriage, Shelter};
 use crate::act::nft::{self, DefaultAction, Parameters, Stock, Tool};
 use crate::act::preflight::{self, Kind, Known};
@@ -24,6 +25,13 @@ impl Carrier {
         facts: &dyn Facts,
         log: &Log,
     ) -> Self {
+        let protection = Protection::of(&action, carriage);
+        let mut carrier = Self::chosen(jail, action, carriage, facts, log);
+        carrier.protection = protection;
+        carrier
+    }
+
+    fn chosen(jail: &str, action: Action, carriage: &Carriage, facts: &dyn Facts, log: &Log) -> Self {
         let shelter = &carriage.shelter;
         let name = action.name().to_owned();
         match own(&action, shelter) {
@@ -75,7 +83,7 @@ impl Carrier {
 }
 
 /// What our own action, whose commands no shell runs, is to guard.
-fn own(action: &Action, shelter: &Shelter) -> Option<Result<Parameters, nft::Error>> {
+pub(super) fn own(action: &Action, shelter: &Shelter) -> Option<Result<Parameters, nft::Error>> {
     nft::guard(&action.expanded(Operation::Start, None).ok()?, shelter.services())
 }
 

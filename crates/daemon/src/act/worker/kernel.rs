@@ -24,6 +24,11 @@ pub(super) struct InKernel {
 }
 
 impl InKernel {
+    /// Whether the table is ours, and no stock action's.
+    pub(super) fn is_own(&self) -> bool {
+        matches!(self.rules, Rules::Own(_))
+    }
+
     pub(super) fn start(&mut self) -> Result<(), Error> {
         match &mut self.rules {
             Rules::Own(action) => self.shelter.with(|firewall| action.start(firewall)),

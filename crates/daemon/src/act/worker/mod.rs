@@ -7,7 +7,9 @@ mod call;
 mod carrier;
 mod choose;
 mod health;
+mod inquire;
 mod kernel;
+mod protection;
 mod readback;
 mod shell;
 mod shelter;
@@ -34,6 +36,8 @@ pub(crate) use carrier::Carriage;
 use carrier::Carrier;
 use health::Tally;
 pub(crate) use health::{Enforcement, Health, States};
+use inquire::Inquiries;
+pub(crate) use protection::Protection;
 pub(crate) use shelter::Shelter;
 
 /// After the first failure a ban is tried again after this time, then after twice that, and so on.
@@ -67,6 +71,8 @@ pub(crate) enum Order {
     Flush(Done),
     /// A banned address showed up again: does the ban hold?
     Check(Arc<Ticket>),
+    /// A banned address failed once more: is the ban in force, and why does it not help?
+    Inquire(Id),
     /// Compare the firewall with what should be in force.
     Verify,
     /// The properties are these now.
@@ -77,8 +83,12 @@ pub(crate) enum Order {
     States(Arc<[Id]>, Sender<States>),
     /// A method is called by hand.
     Call(Call, Sender<Result<Value, Exception>>),
+    /// All bans that the database knows have been ordered.
+    Settled,
     /// Lift all bans, stop, end.
     Stop(Done),
+    /// End, and leave to the next server what is in our own table; stop what is not.
+    Leave(Done),
 }
 
 /// A handle on the thread of an action.
@@ -123,11 +133,14 @@ impl Worker {
             let mut working = Working {
                 jail,
                 carrier,
+                carriage,
+                inquiries: Inquiries::default(),
                 bans: IndexMap::new(),
                 banned: 0,
                 failed: IndexSet::new(),
                 restored: IndexMap::new(),
                 portion: SMALL_PORTION,
+                settled: false,
                 tally: Tally::default(),
                 facts,
                 log,
@@ -175,11 +188,15 @@ struct Held {
     state: Enforcement,
     tries: u32,
     again: Instant,
+    /// Of the present state.
+    since: Instant,
 }
 
 struct Working {
     jail: Arc<str>,
     carrier: Carrier,
+    carriage: Carriage,
+    inquiries: Inquiries,
     bans: IndexMap<Id, Held>,
     /// All bans so far.
     banned: u64,
@@ -189,6 +206,8 @@ struct Working {
     restored: IndexMap<Id, Arc<Ticket>>,
     /// So many of them at a time.
     portion: usize,
+    /// There are no more to come. Until then the kernel may rightly have bans that we do not know yet.
+    settled: bool,
     tally: Tally,
     facts: Box<dyn Facts + Send>,
     log: Log,
@@ -211,6 +230,14 @@ impl Working {
                 Ok(Order::Stop(done)) => {
                     self.lift_all();
                     self.carrier.stop(&*self.facts, &self.log);
+                    drop(done);
+                    return;
+                }
+                Ok(Order::Leave(done)) => {
+                    if !self.carrier.stays() {
+                        self.lift_all();
+                        self.carrier.stop(&*self.facts, &self.log);
+                    }
                     drop(done);
                     return;
                 }
@@ -248,6 +275,7 @@ impl Working {
         if began.elapsed() >= PORTION / 2 && began.elapsed() < PORTION {
             self.portion = portion;
         }
+        self.clear_away();
     }
 
     fn carry_out(&mut self, order: Order) {
@@ -263,7 +291,12 @@ impl Working {
             }
             Order::Flush(_done) => self.lift_all(),
             Order::Check(ticket) => self.check(&ticket),
+            Order::Inquire(id) => self.inquire(&id),
             Order::Verify => self.verify(),
+            Order::Settled => {
+                self.settled = true;
+                self.clear_away();
+            }
             Order::Change(action) => {
                 self.carrier.change(*action);
             }
@@ -277,7 +310,7 @@ impl Working {
                 let _ = answer.send(self.carrier.call(call, &*self.facts, &self.log));
             }
             // Those are taken in numbers, or end the thread: see `run`.
-            Order::Ban(..) | Order::Unban(..) | Order::Stop(_) => {}
+            Order::Ban(..) | Order::Unban(..) | Order::Stop(_) | Order::Leave(_) => {}
         }
     }
 
@@ -336,6 +369,7 @@ impl Working {
                 state: Enforcement::Pending,
                 tries: 0,
                 again: Instant::now(),
+                since: Instant::now(),
             };
             self.forget(&ticket.id);
             self.tally.add(&held.state);
@@ -348,6 +382,7 @@ impl Working {
 
     /// Notes what has become of bans: of these, in this order, and of whom else is told.
     fn keep(&mut self, tickets: &[Arc<Ticket>], mut states: HashMap<Id, Enforcement>) {
+        let mut locked_out = Vec::new();
         let named: HashSet<&Id> = tickets.iter().map(|ticket| &ticket.id).collect();
         let others = states.keys().filter(|id| !named.contains(id)).filter_map(|id| self.bans.get(id));
         let mut others: Vec<(u64, Arc<Ticket>)> =
@@ -357,6 +392,9 @@ impl Working {
             let Some(held) = self.bans.get_mut(&ticket.id) else { continue };
             let state = states.remove(&ticket.id).unwrap_or(Enforcement::Unverified);
             let before = held.tries;
+            if state.failure().is_none() {
+                locked_out.push(ticket.id.clone());
+            }
             match &state {
                 Enforcement::Failed(reason) | Enforcement::Absent(reason) => {
                     let first = if let Enforcement::Absent(_) = state { ABSENT_RETRY } else { FIRST_RETRY };
@@ -398,6 +436,9 @@ impl Working {
                 let event = Event::new(kind).jail(&self.jail).address(&ticket.id);
                 self.log.events().tell(event.text(&text));
             }
+            if held.state != state {
+                held.since = Instant::now();
+            }
             self.tally.remove(&held.state);
             self.tally.add(&state);
             if state.failure().is_some() {
@@ -407,6 +448,7 @@ impl Working {
             }
             held.state = state;
         }
+        self.carrier.protection.close(&self.jail, &locked_out, &self.carriage, &self.log);
     }
 
     /// Whether these bans are in force; `None` where there is no ban.
@@ -422,6 +464,7 @@ impl Working {
         if let Some(held) = self.bans.swap_remove(id) {
             self.tally.remove(&held.state);
             self.failed.swap_remove(id);
+            self.inquiries.forget(id);
         }
     }
 
@@ -450,8 +493,18 @@ impl Working {
         }
     }
 
+    /// Once all earlier bans are in force again, what a former server left beyond them is taken away.
+    fn clear_away(&mut self) {
+        if self.settled && self.restored.is_empty() && self.carrier.stays() {
+            self.verify();
+        }
+    }
+
     /// Others may have changed the firewall: all bans that should be in force are looked for.
     fn verify(&mut self) {
+        if self.carrier.stays() && !(self.settled && self.restored.is_empty()) {
+            return;
+        }
         let standing = self.bans.values().filter(|held| held.state.failure().is_none());
         let tickets: Vec<Arc<Ticket>> = standing.map(|held| Arc::clone(&held.ticket)).collect();
         let Some((said, states)) = self.carrier.verify(&tickets, &*self.facts, &self.log) else { return };

@@ -167,6 +167,13 @@ impl InShell {
         }
     }
 
+    /// Why the kernel does not have a ban, if that can be read and it has not.
+    pub(super) fn lost(&self, id: &Id) -> Result<Option<String>, String> {
+        let Some(readback) = &self.readback else { return Ok(None) };
+        let lost = readback.missing(std::slice::from_ref(id), &self.shelter)?;
+        Ok(lost.bans.into_iter().next().map(|(_, why)| why))
+    }
+
     fn learn(&mut self, ticket: &Ticket) {
         let family = ticket.id.family();
         let Some(shortcut) = self.shortcuts.iter_mut().find(|shortcut| Some(shortcut.family) == family)

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::warden::{self, Roll};
 use crate::act::nft::{Error, Firewall, Services};
+use crate::act::sockets::Closer;
 
 /// The firewall, opened when it is needed, and what never changes.
 #[derive(Default)]
@@ -11,6 +12,8 @@ pub(crate) struct Shelter {
     firewall: Mutex<Option<Firewall>>,
     services: OnceLock<Services>,
     pub(super) roll: Roll,
+    /// Started with the first ban; `None` inside when the system gave no thread.
+    closer: OnceLock<Option<Closer>>,
 }
 
 impl Shelter {
@@ -32,6 +35,11 @@ impl Shelter {
 
     pub(super) fn services(&self) -> &Services {
         self.services.get_or_init(Services::system)
+    }
+
+    /// Who ends the connections of banned addresses.
+    pub(super) fn closer(&self) -> Option<&Closer> {
+        self.closer.get_or_init(|| Closer::start().ok()).as_ref()
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Firewall>> {

@@ -1,0 +1,112 @@
+//! A banned address failed again: is the ban in the kernel? If it is, somebody else must find out how that can be.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use portcullis_jail::{Id, Ticket};
+
+use super::carrier::{By, Carrier, wanted};
+use super::health::Enforcement;
+use super::kernel::{InKernel, Rules};
+use super::{Facts, Working};
+use crate::act::nft::{Error, Wanted};
+use crate::incident::{Case, Cause};
+
+/// From then on a failure is none that was under way when the ban came.
+const SETTLED: Duration = Duration::from_secs(1);
+/// The same address is looked into this often at most, and any two addresses in a row.
+const PAUSE: Duration = Duration::from_secs(2);
+const BREATH: Duration = Duration::from_millis(200);
+/// So many addresses are counted; then counting begins anew.
+const COUNTED: usize = 10_000;
+
+/// How often banned addresses failed again, and when they were last looked into.
+#[derive(Debug, Default)]
+pub(super) struct Inquiries {
+    addresses: HashMap<Id, (u32, Option<Instant>)>,
+    last: Option<Instant>,
+}
+
+impl Inquiries {
+    /// Counts a failure. How many there were, if it is time to look.
+    fn due(&mut self, id: &Id) -> Option<u32> {
+        if self.addresses.len() >= COUNTED && !self.addresses.contains_key(id) {
+            self.addresses.clear();
+        }
+        let (count, looked) = self.addresses.entry(id.clone()).or_default();
+        *count = count.saturating_add(1);
+        let rests = |at: &Option<Instant>, pause| at.is_some_and(|at| at.elapsed() < pause);
+        if rests(looked, PAUSE) || rests(&self.last, BREATH) {
+            return None;
+        }
+        *looked = Some(Instant::now());
+        self.last = *looked;
+        Some(*count)
+    }
+
+    pub(super) fn forget(&mut self, id: &Id) {
+        self.addresses.remove(id);
+    }
+}
+
+impl Working {
+    /// Looks whether a ban is in force though its address fails, and hands the case over.
+    pub(super) fn inquire(&mut self, id: &Id) {
+        let Some(held) = self.bans.get(id) else { return };
+        let stands = matches!(held.state, Enforcement::Enforced | Enforcement::Unverified);
+        if !stands || held.since.elapsed() < SETTLED || self.carrier.protection.guarded.is_none() {
+            return;
+        }
+        let ticket = Arc::clone(&held.ticket);
+        let Some(failures) = self.inquiries.due(id) else { return };
+        let known = match self.carrier.lost(&ticket, &*self.facts) {
+            Ok(None) => None,
+            Ok(Some(why)) => {
+                self.check(&ticket);
+                let mended = self.bans.get(id).is_some_and(|held| held.state.failure().is_none());
+                Some(Cause::Lost { action: self.carrier.name().to_owned(), why, mended })
+            }
+            // Where the kernel does not tell, the state of the action does.
+            Err(_) => return,
+        };
+        self.carriage.incidents.look_into(Case {
+            jail: Arc::clone(&self.jail),
+            id: id.clone(),
+            protection: self.carrier.protection.clone(),
+            failures,
+            known,
+        });
+    }
+}
+
+impl Carrier {
+    /// Why a ban is not in force, if it is not; where nothing can be read back, it is taken to be.
+    fn lost(&mut self, ticket: &Ticket, facts: &dyn Facts) -> Result<Option<String>, String> {
+        match &mut self.by {
+            By::Shell(shell) => shell.lost(&ticket.id),
+            By::Kernel(kernel) => {
+                kernel.lost(&wanted(ticket, facts, facts.now())).map_err(|error| error.to_string())
+            }
+        }
+    }
+}
+
+impl InKernel {
+    fn lost(&self, ban: &Wanted) -> Result<Option<String>, Error> {
+        match &self.rules {
+            Rules::Own(action) => self.shelter.with(|firewall| action.lost(firewall, ban)),
+            Rules::Stock(parts) => {
+                let Some(part) = parts.iter().find(|part| Some(part.family()) == ban.0.family()) else {
+                    return Ok(None);
+                };
+                let difference =
+                    self.shelter.with(|firewall| part.verify(firewall, std::slice::from_ref(ban)))?;
+                Ok(match difference.structure.first() {
+                    Some(missing) => Some(format!("the kernel has no {missing}")),
+                    None => (!difference.missing.is_empty()).then(|| "it was not in the set".to_owned()),
+                })
+            }
+        }
+    }
+}
