@@ -30,6 +30,7 @@
 mod compare;
 mod gate;
 mod hosts;
+mod journal;
 mod peer;
 mod program;
 mod random;
@@ -38,6 +39,7 @@ mod skip;
 pub use compare::{Comparison, diff};
 pub use gate::{Attempt, Gate};
 pub use hosts::{ATTACKER, FRIEND, Host, Hosts, SERVER};
+pub use journal::{Fields, Journal};
 pub use peer::{Output, Peer, Signal, both};
 pub use program::{Who, farm, genuine_root, require_tools, tool, tool_path, workspace};
 pub use random::{Random, number};

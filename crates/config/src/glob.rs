@@ -8,7 +8,7 @@ const MOST_FILES: usize = 10_000;
 
 /// The paths that match, in the order in which the directories list them. Without any of `*?[` it is the path itself, if
 /// there is such a thing.
-pub(crate) fn files(pattern: &str) -> Vec<String> {
+pub fn files(pattern: &str) -> Vec<String> {
     let (folder, name) = match pattern.rfind('/') {
         Some(at) => (&pattern[..=at], &pattern[at + 1..]),
         None => ("", pattern),

@@ -24,8 +24,10 @@ mod tags;
 
 pub use dump::{dump, dump_pretty};
 pub use filter::{Filter, filter_reference, read_filter};
+pub use glob::files as files_like;
 pub use layers::{Layers, Origin, Section, Setting};
 pub use message::{Level, Message};
+pub use python::shell_words;
 pub use server::{ServerOptions, read_server};
 pub use settings::{JailSettings, Settings};
 pub use source::Source;

@@ -50,8 +50,11 @@ pub(crate) fn truth(text: &str) -> bool {
     ["1", "on", "true", "yes"].iter().any(|word| text.eq_ignore_ascii_case(word))
 }
 
-/// Splits like a POSIX shell without expansions (`shlex.split`), or says what is missing.
-pub(crate) fn shell_words(text: &str) -> Result<Vec<String>, &'static str> {
+/// Splits like a POSIX shell without expansions (`shlex.split`).
+///
+/// # Errors
+/// What is missing, in Python's words.
+pub fn shell_words(text: &str) -> Result<Vec<String>, &'static str> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut chars = text.chars();

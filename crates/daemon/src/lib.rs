@@ -9,6 +9,7 @@ mod events;
 mod incident;
 mod jailer;
 mod lockout;
+pub mod journal;
 pub mod log;
 mod names;
 mod options;

@@ -12,7 +12,7 @@ use portcullis_value::{Number, Value};
 
 use crate::ban::increment::{Increment, NewBan};
 use crate::ban::{Added, Bans, CHECK_AGE, not_banned_line, unban_line};
-use crate::filter::{Filter, Moment};
+use crate::filter::{DatedLine, Filter, Moment, Verdict};
 use crate::ignore::Ignore;
 use crate::tally::{Tally, known};
 use crate::time::local_text;
@@ -106,6 +106,22 @@ impl Jail {
     /// read what there is, and its log tells all failures first.
     pub fn line(&mut self, line: &str, at: Moment, outside: &mut dyn Outside, effects: &mut Vec<Effect>) {
         let verdict = self.filter.judge(line, at, outside);
+        self.judged(verdict, at, outside, effects);
+    }
+
+    /// Judges an entry of the journal, likewise.
+    pub fn dated_line(
+        &mut self,
+        line: DatedLine<'_>,
+        at: Moment,
+        outside: &mut dyn Outside,
+        effects: &mut Vec<Effect>,
+    ) {
+        let verdict = self.filter.judge_dated(line, at, outside);
+        self.judged(verdict, at, outside, effects);
+    }
+
+    fn judged(&mut self, verdict: Verdict, at: Moment, outside: &mut dyn Outside, effects: &mut Vec<Effect>) {
         effects.extend(verdict.notes.into_iter().map(Effect::Say));
         for failure in verdict.failures {
             self.failed(failure, at, outside, effects);

@@ -7,6 +7,7 @@
 pub mod action;
 pub mod ban;
 pub mod date;
+pub mod encoding;
 pub mod event;
 pub mod failure;
 pub mod filter;

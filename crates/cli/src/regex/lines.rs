@@ -1,22 +1,23 @@
 //! The lines that are tested: of a file, or those given on the command line.
 
+use std::borrow::Cow;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
+
+use jiff::tz::TimeZone;
+use portcullis_daemon::journal::{Entry, Line, NAME, Place, Reader, Selection, Start, Until};
+use portcullis_jail::encoding::Encoding;
+use portcullis_value::Exception;
+use portcullis_value::options::options as parsed;
 
 use super::options::Options;
 use super::{Stop, report};
 
-/// How bytes become text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Encoding {
-    Utf8,
-    Latin1,
-}
-
 /// Where lines come from.
 pub(super) enum Log {
     File(Box<Lines>),
+    Journal(Box<Entries>),
     Text(Vec<String>),
 }
 
@@ -28,14 +29,27 @@ pub(super) struct Lines {
     text: String,
 }
 
-/// Opens what the command line names, and says so.
-pub(super) fn open(options: &Options, out: &mut impl Write) -> Result<Log, Stop> {
+/// The systemd journal, entry by entry.
+pub(super) struct Entries {
+    reader: Reader,
+    waiting: std::vec::IntoIter<Entry>,
+    /// As it was given.
+    name: String,
+    encoding: Encoding,
+    zone: TimeZone,
+}
+
+/// Opens what the command line names, and says so. `journalmatch` is the filter's.
+pub(super) fn open(options: &Options, journalmatch: &[&str], out: &mut impl Write) -> Result<Log, Stop> {
     let silent = options.out.is_some();
     let path = Path::new(&options.log);
+    let encoding = options.encoding.as_deref().unwrap_or("UTF-8");
+    let known = || {
+        Encoding::named(encoding)
+            .ok_or_else(|| Stop::Exception(format!("LookupError: unknown encoding: {encoding}")))
+    };
     if path.is_file() {
-        let encoding = options.encoding.as_deref().unwrap_or("UTF-8");
-        let known = known(encoding)
-            .ok_or_else(|| Stop::Exception(format!("LookupError: unknown encoding: {encoding}")))?;
+        let known = known()?;
         if !silent {
             writeln!(out, "Use         log file : {}\nUse         encoding : {encoding}", options.log)?;
         }
@@ -44,11 +58,8 @@ pub(super) fn open(options: &Options, out: &mut impl Write) -> Result<Log, Stop>
         let lines = Lines { file, encoding: known, bytes: Vec::new(), text: String::new() };
         return Ok(Log::File(Box::new(lines)));
     }
-    if options.log.starts_with("systemd-journal") {
-        // Differs: Fail2ban reads the journal here.
-        return Err(Stop::Error(
-            "the journal cannot be tested yet. Write it to a file: journalctl -o short-iso > FILE".into(),
-        ));
+    if is_journal(options) {
+        return journal(options, journalmatch, encoding, known, out);
     }
     let lines: Vec<String> = options.log.split('\n').map(str::to_owned).collect();
     if !silent {
@@ -69,11 +80,81 @@ pub(super) fn open(options: &Options, out: &mut impl Write) -> Result<Log, Stop>
     Ok(Log::Text(lines))
 }
 
-fn known(encoding: &str) -> Option<Encoding> {
-    match encoding.to_ascii_lowercase().replace(['_', ' '], "-").as_str() {
-        "auto" | "utf-8" | "utf8" | "u8" | "ascii" | "us-ascii" => Some(Encoding::Utf8),
-        "latin-1" | "latin1" | "iso-8859-1" | "iso8859-1" | "l1" => Some(Encoding::Latin1),
-        _ => None,
+/// Whether the log is the journal.
+pub(super) fn is_journal(options: &Options) -> bool {
+    options.log.starts_with(NAME) && !Path::new(&options.log).is_file()
+}
+
+fn journal(
+    options: &Options,
+    journalmatch: &[&str],
+    name: &str,
+    encoding: impl FnOnce() -> Result<Encoding, Stop>,
+    out: &mut impl Write,
+) -> Result<Log, Stop> {
+    let raised = |exception: Exception| {
+        let class = exception.class.rsplit('.').next().unwrap_or_default();
+        Stop::Exception(format!("{class}: {exception}"))
+    };
+    if options.out.is_none() {
+        writeln!(out, "Use         systemd journal\nUse         encoding : {name}")?;
+    }
+    let encoding = encoding()?;
+    let place = Place::new(&parsed(&options.log).map_err(raised)?.options).map_err(raised)?;
+    let mut selection = Selection::default();
+    let mut shown = Vec::new();
+    let given = options.journalmatch.as_deref().map(|line| vec![line]);
+    for line in given.as_deref().unwrap_or(journalmatch) {
+        let words = portcullis_config::shell_words(line)
+            .map_err(|why| Stop::Exception(format!("ValueError: {why}")))?;
+        if !words.is_empty() {
+            selection.add(&words).map_err(raised)?;
+            shown.push(words.join(" "));
+        }
+    }
+    if options.out.is_none() && !shown.is_empty() {
+        writeln!(out, "Use    journal match : {}", shown.join(" + "))?;
+    }
+    let reader = Reader::open(&place, &selection, &Start::Beginning, Until::Now);
+    let reader = reader.map_err(|error| Stop::Error(error.to_string()))?;
+    let waiting = Vec::new().into_iter();
+    Ok(Log::Journal(Box::new(Entries {
+        reader,
+        entries,
+        name: name.to_owned(),
+        encoding,
+        zone: TimeZone::system(),
+    })))
+}
+
+impl Entries {
+    /// The name of the encoding, as it was given.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The next entry as a line.
+    pub(super) fn next(&mut self) -> Result<Option<Line>, Stop> {
+        let mut more = true;
+        loop {
+            if let Some(entry) = self.waiting.next() {
+                return Ok(Some(entry.line(self.encoding, &self.zone)));
+            }
+            if !more {
+                return Ok(None);
+            }
+            let mut entries = Vec::new();
+            more = self
+                .reader
+                .read(&mut entries)
+                .map_err(|error| Stop::Error(format!("journalctl: {error}")))?;
+            self.waiting = entries.into_iter();
+        }
+    }
+
+    /// The end: what `journalctl` complained about is told.
+    pub(super) fn finish(self) -> Result<(), Stop> {
+        self.reader.finish().map_err(Stop::Error)
     }
 }
 
@@ -81,22 +162,35 @@ impl Lines {
     /// The next line without its end; valid until the next call.
     pub(super) fn next(&mut self) -> std::io::Result<Option<&str>> {
         self.bytes.clear();
-        // A last line without an end is one that is still being written.
-        if self.file.read_until(b'\n', &mut self.bytes)? == 0 || self.bytes.last() != Some(&b'\n') {
-            return Ok(None);
+        loop {
+            let before = self.bytes.len();
+            // A last line without an end is one that is still being written.
+            if self.file.read_until(b'\n', &mut self.bytes)? == 0 {
+                return Ok(None);
+            }
+            let unit = self.encoding.unit();
+            if unit > 1 {
+                // The rest of a unit that begins with the byte of a line feed.
+                let rest = (unit - self.bytes.len() % unit) % unit;
+                let read = (&mut self.file).take(rest as u64).read_to_end(&mut self.bytes)?;
+                if read < rest {
+                    return Ok(None);
+                }
+            }
+            let checked = before - before % unit;
+            if self.encoding.line_end(&self.bytes[checked..]).is_some() {
+                break;
+            }
+            if unit == 1 {
+                return Ok(None);
+            }
         }
-        while matches!(self.bytes.last(), Some(b'\n' | b'\r')) {
-            self.bytes.pop();
+        match self.encoding.decode(&self.bytes).0 {
+            Cow::Borrowed(text) => Ok(Some(text.trim_end_matches(['\r', '\n']))),
+            Cow::Owned(text) => {
+                self.text = text;
+                Ok(Some(self.text.trim_end_matches(['\r', '\n'])))
+            }
         }
-        if self.encoding == Encoding::Latin1 && !self.bytes.is_ascii() {
-            self.text.clear();
-            self.text.extend(self.bytes.iter().map(|b| char::from(*b)));
-            return Ok(Some(&self.text));
-        }
-        if std::str::from_utf8(&self.bytes).is_err() {
-            self.text = String::from_utf8_lossy(&self.bytes).into_owned();
-            return Ok(Some(&self.text));
-        }
-        Ok(std::str::from_utf8(&self.bytes).ok())
     }
 }

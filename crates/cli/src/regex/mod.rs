@@ -80,7 +80,7 @@ fn test(options: &Options, out: &mut impl Write) -> Result<(), Stop> {
     }
     let mut tester = Tester::new(options)?;
     tester.read_regexes(out)?;
-    let log = lines::open(options, out)?;
+    let log = tester.open(out)?;
     if !silent {
         write!(out, "\n\n")?;
         out.flush()?;

@@ -10,6 +10,7 @@ pub(super) struct Options {
     pub(super) encoding: Option<String>,
     pub(super) usedns: Option<String>,
     pub(super) maxlines: Option<usize>,
+    pub(super) journalmatch: Option<String>,
     pub(super) log_level: Option<String>,
     pub(super) verbose: u8,
     pub(super) verbose_date: bool,
@@ -223,6 +224,7 @@ fn take(options: &mut Options, option: &str, shown: &str, value: String) -> Resu
             options.usedns.get_or_insert(value);
         }
         "--maxlines" => options.maxlines = Some(number(&value)?),
+        "--journalmatch" => options.journalmatch = Some(value),
         "--log-level" => options.log_level = Some(value),
         "--verbose" => options.verbose = options.verbose.saturating_add(1),
         "--verbosity" => options.verbose = u8::try_from(number(&value)?).unwrap_or(u8::MAX),

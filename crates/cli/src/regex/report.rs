@@ -44,6 +44,7 @@ impl Tester<'_> {
         write!(out, "Results\n=======\n\n")?;
         self.report_prefregex(out)?;
         self.report_regexes("Failregex", &self.failregex, out)?;
+        writeln!(out)?;
         self.report_regexes("Ignoreregex", &self.ignoreregex, out)?;
         self.report_dates(out)?;
         write!(
@@ -99,13 +100,17 @@ impl Tester<'_> {
             }
             writeln!(out, "`-")?;
         }
-        writeln!(out)?;
         Ok(())
     }
 
     fn report_dates(&self, out: &mut impl Write) -> Result<(), Stop> {
-        writeln!(out, "Date template hits:")?;
-        let Some(detector) = self.filter.known_detector() else { return Ok(()) };
+        let detector = self.filter.known_detector();
+        // Entries of the journal have their times: nobody looked for dates.
+        if detector.is_none() && super::lines::is_journal(self.options) {
+            return Ok(());
+        }
+        writeln!(out, "\nDate template hits:")?;
+        let Some(detector) = detector else { return Ok(()) };
         let verbose = self.options.verbose > 0;
         let shown = || detector.templates().filter(|template| template.hits > 0 || verbose);
         if shown().next().is_none() {

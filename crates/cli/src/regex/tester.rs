@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::tz::TimeZone;
-use portcullis_config::{Source, filter_reference, read_filter};
-use portcullis_jail::filter::{Filter, Hit, Moment, RegexError, Status, Verdict};
+use portcullis_config::{Source, filter_reference, read_filter, shell_words};
+use portcullis_jail::filter::{DatedLine, Filter, Hit, Moment, RegexError, Status, Verdict};
 use portcullis_jail::{Level, LogLine, Timestamp};
 use portcullis_value::Value;
 
-use super::lines::Log;
+use portcullis_daemon::journal::Line;
+
+use super::lines::{self, Log};
 use super::options::Options;
 use super::report::{Sum, shortened};
 use super::row::{Row, Time};
@@ -35,6 +37,8 @@ pub(super) struct Tester<'o> {
     pub(super) ignored: Kept,
     pub(super) missed: Kept,
     level: Option<Level>,
+    /// The filter's.
+    journalmatch: Vec<String>,
 }
 
 /// Lines of one kind: all are counted, as many as may be shown are kept.
@@ -85,6 +89,9 @@ enum Given {
 impl<'o> Tester<'o> {
     /// A tester without regexes.
     pub(super) fn new(options: &'o Options) -> Result<Self, Stop> {
+        if let Some(words) = &options.journalmatch {
+            shell_words(words).map_err(|why| Stop::Error(why.to_owned()))?;
+        }
         let mut filter = Filter::new();
         let zone = TimeZone::system();
         filter.set_zone(zone.clone());
@@ -117,6 +124,7 @@ impl<'o> Tester<'o> {
             ignored: Kept::new(room(options.ignored.all)),
             missed: Kept::new(room(options.missed.all)),
             level,
+            journalmatch: Vec::new(),
         })
     }
 
@@ -192,7 +200,9 @@ impl<'o> Tester<'o> {
         let given = self.options;
         let source = Source::with_catalogue(given.config.as_deref().unwrap_or(CONFIGURATION));
         let failed = || Stop::Error(format!("failed to load filter {}", given.regex));
-        let filter = read_filter(&source, name, options, "file").map_err(|_| failed())?.ok_or_else(failed)?;
+        let logtype = if lines::is_journal(given) { "journal" } else { "file" };
+        let filter =
+            read_filter(&source, name, options, logtype).map_err(|_| failed())?.ok_or_else(failed)?;
         if given.usedns.is_none()
             && let Some(usedns) = filter.option("usedns")
         {
@@ -217,7 +227,19 @@ impl<'o> Tester<'o> {
         {
             self.use_datepattern(pattern, out)?;
         }
+        self.journalmatch = filter.lines("journalmatch").map(str::to_owned).collect();
         Ok(())
+    }
+
+    /// Opens the log, and says which it is.
+    pub(super) fn open(&self, out: &mut impl Write) -> Result<Log, Stop> {
+        let journalmatch: Vec<&str> = self.journalmatch.iter().map(String::as_str).collect();
+        let log = lines::open(self.options, &journalmatch, out)?;
+        if let Log::Journal(entries) = &log {
+            let text = format!("  encoding: {}", entries.name());
+            self.log(&[LogLine::new(Level::INFO, "filter", text)], out)?;
+        }
+        Ok(log)
     }
 
     fn add_failregex(&mut self, regex: &str) -> Result<(), Stop> {
@@ -242,6 +264,12 @@ impl<'o> Tester<'o> {
                     self.line(line, out)?;
                 }
             }
+            Log::Journal(mut entries) => {
+                while let Some(line) = entries.next()? {
+                    self.entry(&line, out)?;
+                }
+                entries.finish()?;
+            }
             Log::Text(lines) => {
                 for line in &lines {
                     self.line(line, out)?;
@@ -257,17 +285,28 @@ impl<'o> Tester<'o> {
         }
         let at = Moment { now: now(), in_operation: false };
         let verdict = self.filter.judge(line, at, &mut World);
+        self.take(line, &verdict, out)
+    }
+
+    fn entry(&mut self, line: &Line, out: &mut impl Write) -> Result<(), Stop> {
+        let at = Moment { now: now(), in_operation: false };
+        let dated = DatedLine { date: &line.date, line: &line.text, time: line.time };
+        let verdict = self.filter.judge_dated(dated, at, &mut World);
+        self.take(&format!("{}{}", line.date, line.text), &verdict, out)
+    }
+
+    fn take(&mut self, line: &str, verdict: &Verdict, out: &mut impl Write) -> Result<(), Stop> {
         self.lines += 1;
         self.log(&verdict.notes, out)?;
         if self.options.out.is_some() {
-            return self.print(&verdict, out);
+            return self.print(verdict, out);
         }
-        self.count(&verdict);
+        self.count(verdict);
         let mut hits = verdict.hits.iter().filter(|hit| self.counts(hit)).peekable();
         let matched = hits.peek().is_some();
         let failed = matched && !hits.any(harmless) && verdict.status != Status::Ignored;
         if self.filter.maxlines() > 1 && failed {
-            self.take_back(&verdict, line);
+            self.take_back(verdict, line);
         }
         let kept = match (verdict.status, failed) {
             (_, true) => &mut self.matched,

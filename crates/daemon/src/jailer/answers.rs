@@ -8,6 +8,7 @@ use portcullis_wire::request::{JailGet, JailSet, Late};
 
 use super::running::Running;
 use crate::control::dict;
+use crate::watch::Means;
 
 /// What a `set` is answered with.
 pub(super) enum Shown {
@@ -84,7 +85,7 @@ impl Running {
         Ok(match what {
             JailGet::LogPath => texts(definition.logpaths.keys().map(|path| path.to_string_lossy())),
             JailGet::LogEncoding => definition.logencoding.as_str().into(),
-            JailGet::JournalMatch => Value::List(Vec::new()),
+            JailGet::JournalMatch => Value::List(definition.selection.groups().iter().map(texts).collect()),
             JailGet::IgnoreSelf => ignore.ignoreself().into(),
             JailGet::IgnoreIp => texts(ignore.entries()),
             // False as long as nobody has set it.
@@ -99,6 +100,8 @@ impl Running {
             JailGet::FindTime => definition.findtime.into(),
             JailGet::BanTime => bans.bantime(),
             JailGet::BanTimeOption(option) => jail.increment.stored(&option),
+            // Entries bring their times with them.
+            JailGet::DatePattern if definition.means == Means::Journal => Value::None,
             JailGet::DatePattern => filter.known_detector().map(Detector::name).map_or_else(
                 || Value::Tuple(vec![Value::None, "Default Detectors".into()]),
                 |(pattern, name)| Value::Tuple(vec![pattern.map_or(Value::None, Value::from), name.into()]),
@@ -144,10 +147,14 @@ impl Running {
         if flavor == "stats" {
             return self.stats();
         }
+        let source = match definition.means {
+            Means::Journal => ("Journal matches", texts([definition.selection.shown()])),
+            _ => ("File list", texts(definition.logpaths.keys().map(|path| path.to_string_lossy()))),
+        };
         let filter = vec![
             pair("Currently failed", count(tally.currently_failed())),
             pair("Total failed", count(tally.total_failed())),
-            pair("File list", texts(definition.logpaths.keys().map(|path| path.to_string_lossy()))),
+            pair(source.0, source.1),
         ];
         let mut actions =
             vec![pair("Currently banned", count(bans.len())), pair("Total banned", count(bans.total()))];
@@ -190,6 +197,10 @@ impl Running {
                 std::fs::File::open(path).map_or_else(|e| Value::from(e.to_string()), |_| Value::None);
             dict(vec![("path", path.to_string_lossy().into_owned().into()), ("problem", readable)])
         });
+        let journal = self.journal.as_ref().map(|journal| {
+            let problem = journal.trouble().map_or(Value::None, Value::from);
+            dict(vec![("path", crate::journal::NAME.into()), ("problem", problem)])
+        });
         let actions = self.workers.values().map(|worker| {
             let health = worker.health();
             let text = |text: Option<String>| text.map_or(Value::None, Value::from);
@@ -211,7 +222,7 @@ impl Running {
             ("started", self.started.into()),
             ("idle", definition.idle.into()),
             ("backend", definition.backend_name().into()),
-            ("sources", Value::List(sources.collect())),
+            ("sources", Value::List(sources.chain(journal).collect())),
             ("currently_failed", count(jail.tally.currently_failed())),
             ("total_failed", count(jail.tally.total_failed())),
             ("currently_banned", count(jail.bans.len())),

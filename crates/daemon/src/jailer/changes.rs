@@ -17,12 +17,14 @@ use super::running::Running;
 use super::surroundings::now;
 use crate::act::worker::{self, Carriage, Worker};
 use crate::events::Event;
-use crate::watch::Follow;
+use crate::journal::{Selection, Start};
+use crate::watch::{Follow, FollowJournal, JournalWatch};
 
 impl Running {
     pub(super) fn set_definition(&mut self, what: JailSet) -> Answer {
         let shown = super::answers::shown_after(&what);
         let before: HashSet<Arc<Path>> = self.definition.logpaths.keys().cloned().collect();
+        let selection = self.definition.selection.clone();
         let actions: Vec<String> = self.definition.actions.keys().cloned().collect();
         let changed = match &what {
             JailSet::Action { action, .. } | JailSet::ActionProperties { action, .. } => Some(action.clone()),
@@ -33,6 +35,7 @@ impl Running {
         }
         if self.started {
             self.follow_difference(&before);
+            self.reread_journal(&selection);
             self.act_difference(&actions, changed.as_deref());
         }
         self.get_after(shown).into()
@@ -50,6 +53,7 @@ impl Running {
             self.employ(action)?;
         }
         self.follow_difference(&HashSet::new());
+        self.follow_journal(None)?;
         let line = LogLine::new(Level::INFO, "jail", format!("Jail '{name}' started"));
         self.surroundings.log.write_as(&line, Event::new(Kind::State).jail(&name).text("started"));
         if !self.definition.jail.dry_run {
@@ -131,6 +135,59 @@ impl Running {
         }
     }
 
+    /// Begins to read the journal, if that is what the jail reads: where another left off, or where the database says.
+    fn follow_journal(&mut self, left_off: Option<(Option<(Start, u64)>, bool)>) -> Result<(), Exception> {
+        let Some(place) = self.definition.place.clone() else { return Ok(()) };
+        let jail = Arc::clone(self.definition.name());
+        let selection = self.definition.selection.clone();
+        let log = self.surroundings.log.clone();
+        if left_off.is_none() && selection.is_everything() {
+            let text = format!(
+                "[{jail}] Jail started without 'journalmatch' set. Jail regexs will be checked against all journal entries, which is not advised for performance reasons."
+            );
+            log.say(portcullis_jail::Level::NOTICE, "filtersystemd", text);
+        }
+        let (start, known_until) = match &left_off {
+            Some((Some(left_off), _)) => left_off.clone(),
+            _ => self.journal_start(),
+        };
+        let in_operation = left_off.is_some_and(|(_, in_operation)| in_operation);
+        let inbox = self.lines.clone();
+        let follow = FollowJournal { jail, place, selection, start, known_until, in_operation, inbox };
+        let watch = JournalWatch::start(follow, log)
+            .map_err(|error| Exception::builtin("RuntimeError", error.to_string()))?;
+        self.journal = Some(watch);
+        Ok(())
+    }
+
+    /// Where the database says that the journal was read to, unless that is longer ago than `findtime`; and how far entries are
+    /// known by their time alone.
+    fn journal_start(&self) -> (Start, u64) {
+        let microseconds = |at: f64| (at.max(0.0) * 1e6) as u64;
+        let since = microseconds(now().0 - self.definition.findtime.as_f64());
+        let store = &self.surroundings.store;
+        let kept = store.position(self.definition.name(), Path::new(crate::journal::NAME));
+        let Some(kept) = kept.filter(|kept| kept.position > since) else { return (Start::Since(since), 0) };
+        // Fail2ban writes the time alone. We put the cursor behind it, for times can be equal.
+        match kept.first_line.split_once(' ') {
+            Some((_, cursor)) if !cursor.is_empty() => (Start::Behind(cursor.to_owned()), kept.position),
+            _ => (Start::Since(kept.position), kept.position),
+        }
+    }
+
+    /// Reads other entries from now on, where the definition says other than `before`.
+    fn reread_journal(&mut self, before: &Selection) {
+        if self.definition.selection == *before {
+            return;
+        }
+        if let Some(journal) = self.journal.take() {
+            let left_off = journal.stop();
+            if let Err(exception) = self.follow_journal(Some(left_off)) {
+                self.surroundings.log.error("jail", exception.to_string());
+            }
+        }
+    }
+
     fn watch(&self) -> &crate::watch::Watch {
         self.surroundings.watch(self.definition.means)
     }
@@ -197,6 +254,8 @@ impl Running {
         old.jail.increment = new.jail.increment;
         old.findtime = new.findtime;
         old.logencoding = new.logencoding;
+        old.encoding = new.encoding;
+        let selection = std::mem::replace(&mut old.selection, new.selection);
         old.idle = new.idle;
         old.logtimezone = new.logtimezone;
         old.maxmatches = new.maxmatches;
@@ -210,6 +269,7 @@ impl Running {
             return;
         }
         self.follow_difference(&before);
+        self.reread_journal(&selection);
         let kept: Vec<String> = actions
             .iter()
             .filter(|(name, old)| {
@@ -251,6 +311,7 @@ impl Running {
                 let shown = portcullis_value::repr_str(&path.to_string_lossy());
                 log.info("filter", format!("Removed logfile: {shown}"));
             }
+            self.journal = None;
             self.keep_positions();
             let leaving = self.surroundings.leaving.load(std::sync::atomic::Ordering::Acquire);
             if leaving {

@@ -7,12 +7,15 @@ use indexmap::IndexMap;
 use portcullis_jail::action::Action;
 use portcullis_jail::ban::increment::set_line;
 use portcullis_jail::date::DateError;
+use portcullis_jail::encoding::Encoding;
 use portcullis_jail::filter::RegexError;
 use portcullis_jail::jail::Jail;
 use portcullis_value::{Exception, Number, Value, seconds};
 use portcullis_wire::request::JailSet;
 
+use super::backend::Backend;
 use super::surroundings::now;
+use crate::journal::{Place, Selection};
 use crate::log::Log;
 use crate::start::python_error;
 use crate::watch::Means;
@@ -25,6 +28,10 @@ pub(crate) struct Definition {
     /// As written: `auto`, `polling`, `pyinotify`. A reload with another word makes another jail.
     pub(crate) backend: String,
     pub(crate) means: Means,
+    /// Which journal, where it is one; a reload leaves it as it is.
+    pub(crate) place: Option<Place>,
+    /// What is read of the journal.
+    pub(crate) selection: Selection,
     /// Filter, ignore list, limits. Bans and tallies are empty until the jail runs.
     pub(crate) jail: Jail,
     /// The commands that made the filter, to see at a reload whether it is still the same.
@@ -34,6 +41,8 @@ pub(crate) struct Definition {
     /// As it was given: whole or not is shown to users.
     pub(crate) findtime: Number,
     pub(crate) logencoding: String,
+    /// The same, understood.
+    pub(crate) encoding: Encoding,
     pub(crate) idle: bool,
     /// Files, and whether to begin at their end.
     pub(crate) logpaths: IndexMap<Arc<Path>, bool>,
@@ -61,11 +70,13 @@ impl Definition {
                 ),
             );
         }
-        let means = means(name, backend, log)?;
-        Ok(Self::with(name, backend, means))
+        let carrier = Backend::new(name, backend, log)?;
+        let mut definition = Self::with(name, backend, carrier.means);
+        definition.place = carrier.place;
+        Ok(definition)
     }
 
-    /// A new definition of a jail that runs already, with the same backend: nothing is said.
+    /// A new definition of a jail that runs already, with the same backend: nothing is said of it.
     pub(crate) fn silently(name: &str, backend: &str, means: Means) -> Self {
         Self::with(name, backend, means)
     }
@@ -76,11 +87,14 @@ impl Definition {
         Definition {
             backend: backend.to_owned(),
             means,
+            place: None,
+            selection: Selection::default(),
             jail,
             filter_commands: Vec::new(),
             ignore_commands: Vec::new(),
             findtime: Number::Int(600),
             logencoding: "UTF-8".to_owned(),
+            encoding: Encoding::UTF_8,
             idle: false,
             logpaths: IndexMap::new(),
             actions: IndexMap::new(),
@@ -95,6 +109,7 @@ impl Definition {
         match self.means {
             Means::Inotify => "pyinotify",
             Means::Polling => "polling",
+            Means::Journal => "systemd",
         }
     }
 
@@ -117,13 +132,23 @@ impl Definition {
             }
             JailSet::LogEncoding(encoding) => {
                 let encoding = encoding?;
+                self.encoding = Encoding::named(&encoding).ok_or_else(|| {
+                    Exception::builtin("LookupError", format!("unknown encoding: {encoding}"))
+                })?;
                 // A locale of ours is always UTF-8: what `auto` means wherever it is not a rare 8-bit one.
                 self.logencoding =
                     if encoding.eq_ignore_ascii_case("auto") { "UTF-8".to_owned() } else { encoding };
                 log.info("filter", format!("  encoding: {}", self.logencoding));
             }
-            JailSet::AddJournalMatch(_) | JailSet::DelJournalMatch(_) => {
-                // Fail2ban takes them for every backend, and only the journal's uses them.
+            // Fail2ban takes them for every backend, and only the journal's uses them.
+            JailSet::AddJournalMatch(_) | JailSet::DelJournalMatch(_) if self.means != Means::Journal => {}
+            JailSet::AddJournalMatch(words) => self.add_journal_match(&words, log)?,
+            JailSet::DelJournalMatch(words) => {
+                self.selection.remove(&words)?;
+                let shown = Value::List(words.iter().map(|word| word.as_str().into()).collect());
+                let shown = if words.is_empty() { "'*'".to_owned() } else { shown.repr() };
+                let text = format!("[{}] Removed journal match for: {shown}", self.name());
+                log.info("filtersystemd", text);
             }
             JailSet::MaxRetry(number) => {
                 self.jail.tally.settings_mut().maxretry = number;
@@ -253,7 +278,23 @@ impl Definition {
         Ok(())
     }
 
+    fn add_journal_match(&mut self, words: &[String], log: &Log) -> Result<(), Exception> {
+        let shown = words.join(" ");
+        let added = self.selection.add(words);
+        match &added {
+            Ok(()) => {
+                log.info("filtersystemd", format!("[{}] Added journal match for: '{shown}'", self.name()));
+            }
+            Err(_) => log.error("filtersystemd", format!("Error adding journal match for: '{shown}'")),
+        }
+        added
+    }
+
     fn add_log_path(&mut self, path: &str, tail: bool, log: &Log) -> Result<(), Exception> {
+        if self.means == Means::Journal {
+            // As in Fail2ban, which answers that no file is monitored.
+            return Ok(());
+        }
         let path: Arc<Path> = Path::new(path).into();
         if self.logpaths.contains_key(&path) {
             log.error("filter", format!("{} already exists", path.display()));
@@ -338,53 +379,4 @@ fn os_error(error: &std::io::Error, path: &Path) -> Exception {
     let text = python_error(error);
     let text = text.split_once("] ").map_or(text.as_str(), |(_, text)| text);
     Exception::os(class, number, text, &path.to_string_lossy())
-}
-
-/// The backend that Fail2ban would come to: its list is tried from the word on.
-fn means(jail: &str, backend: &str, log: &Log) -> Result<Means, Exception> {
-    let (name, options) = backend.split_once('[').unwrap_or((backend, ""));
-    let options = options.trim_end_matches(']');
-    let shown = if options.is_empty() {
-        "{}".to_owned()
-    } else {
-        let pairs = options.split(',').filter_map(|pair| pair.split_once('='));
-        let dict =
-            pairs.map(|(key, value)| (key.trim().into(), value.trim().trim_matches(['"', '\'']).into()));
-        Value::Dict(dict.collect()).repr()
-    };
-    let lower = name.trim().to_lowercase();
-    let means = match lower.as_str() {
-        "auto" | "pyinotify" => Means::Inotify,
-        "polling" => Means::Polling,
-        "gamin" => {
-            // Fail2ban's Debian package has no gamin either, and says the same.
-            log.error("jail", "Backend 'gamin' failed to initialize due to No module named 'gamin'");
-            Means::Polling
-        }
-        "systemd" => {
-            let text = format!(
-                "backend 'systemd' is not there yet: jail '{jail}' cannot read the journal. Give it a logpath and backend = auto"
-            );
-            return Err(Exception::builtin("ValueError", text));
-        }
-        _ => {
-            let text = format!(
-                "Unknown backend {backend}. Must be among ['pyinotify', 'gamin', 'polling', 'systemd'] or 'auto'"
-            );
-            log.error("jail", text.as_str());
-            return Err(Exception::builtin("ValueError", text));
-        }
-    };
-    let (uses, initiated) = match means {
-        Means::Inotify => ("pyinotify", "pyinotify"),
-        Means::Polling => ("poller", "polling"),
-    };
-    log.info("jail", format!("Jail '{jail}' uses {uses} {shown}"));
-    if lower == "gamin" {
-        let text = format!("Could only initiated '{initiated}' backend whenever '{lower}' was requested");
-        log.warning("jail", text);
-    } else {
-        log.info("jail", format!("Initiated '{initiated}' backend"));
-    }
-    Ok(means)
 }

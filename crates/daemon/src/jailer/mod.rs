@@ -4,6 +4,7 @@
 //! one that it replaces), for no client and not for the disk.
 
 mod answers;
+mod backend;
 mod by_hand;
 mod calls;
 mod changes;

@@ -1,6 +1,5 @@
 //! The loop of a jail's thread, and what the jail's effects become in the world.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,8 +8,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded, never, select_biased};
 use indexmap::IndexMap;
 use portcullis_jail::action::{Action, METHODS};
-use portcullis_jail::filter::Moment;
-use portcullis_jail::jail::{Effect, WHY};
+use portcullis_jail::filter::{DatedLine, Moment};
+use portcullis_jail::jail::{Effect, Jail, WHY};
 use portcullis_jail::{Id, Level, LogLine, Ticket};
 use portcullis_value::{Exception, Value};
 use portcullis_wire::event::Kind;
@@ -22,9 +21,10 @@ use super::surroundings::{Surroundings, now};
 use super::{Answer, Envelope, Order};
 use crate::act::worker::{self, Done, Worker};
 use crate::events::Event;
+use crate::journal::Entry;
 use crate::panics::contained;
 use crate::store::Position;
-use crate::watch::Batch;
+use crate::watch::{Batch, Content, JournalWatch};
 
 /// How often positions are written while lines come in.
 const KEEP_POSITIONS: Duration = Duration::from_secs(10);
@@ -41,6 +41,8 @@ pub(super) struct Running {
     pub(super) workers: IndexMap<String, Worker>,
     pub(super) outside: JailOutside,
     pub(super) lines: Sender<Batch>,
+    /// With a jail that reads the journal, and has started.
+    pub(super) journal: Option<JournalWatch>,
     /// Positions to be kept, by file.
     positions: IndexMap<Arc<Path>, Position>,
     positions_kept: Instant,
@@ -66,6 +68,7 @@ impl Running {
             workers: IndexMap::new(),
             outside,
             lines,
+            journal: None,
             positions: IndexMap::new(),
             positions_kept: Instant::now(),
             restoring: Vec::new().into_iter(),
@@ -213,34 +216,15 @@ impl Running {
     fn judge(&mut self, batch: &Batch) {
         let mut effects = Vec::new();
         let at = Moment { now: now(), in_operation: batch.in_operation };
-        let mut rest: &[u8] = &batch.bytes;
-        let mut bad: Option<&[u8]> = None;
-        while !rest.is_empty() {
-            let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
-            let (line, after) = rest.split_at(end);
-            rest = after;
-            let stripped = stripped(line);
-            let text = String::from_utf8_lossy(stripped);
-            if let Cow::Owned(_) = text {
-                self.bad_encoding += 1;
-                bad.get_or_insert(line);
-            }
-            let said = effects.len();
-            let (jail, outside) = (&mut self.definition.jail, &mut self.outside);
-            if contained(|| jail.line(&text, at, outside, &mut effects)).is_none() {
-                effects.truncate(said);
-                self.broken_lines += 1;
-                let shown = portcullis_value::repr_str(&text.chars().take(1000).collect::<String>());
-                let text =
-                    format!("[{}] this line was passed over, it broke the filter: {shown}", jail.name());
-                self.surroundings.log.error("filter", text);
-            }
-        }
+        let bad = match &batch.content {
+            Content::Lines(bytes) => self.judge_lines(bytes, at, &mut effects),
+            Content::Entries(entries) => self.judge_entries(entries, at, &mut effects),
+        };
         self.definition.jail.settle(at, &mut self.outside, &mut effects);
         if let Some(line) = bad
             && self.told_encoding.insert(Arc::clone(&batch.path))
         {
-            self.tell_encoding(&batch.path, line);
+            self.tell_encoding(&batch.path, &line);
         }
         if !batch.superseded {
             let position = Position { first_line: batch.first_line.to_string(), position: batch.end };
@@ -248,6 +232,61 @@ impl Running {
         }
         self.facts.update(&self.definition.jail);
         self.carry_out(effects, &None);
+    }
+
+    /// Judges lines as they stand in a file. Returns the first that is no text.
+    fn judge_lines(&mut self, mut rest: &[u8], at: Moment, effects: &mut Vec<Effect>) -> Option<Vec<u8>> {
+        let encoding = self.definition.encoding;
+        let mut bad = None;
+        while !rest.is_empty() {
+            let end = encoding.line_end(rest).unwrap_or(rest.len());
+            let (line, after) = rest.split_at(end);
+            rest = after;
+            let (text, undecodable) = encoding.decode(line);
+            if undecodable {
+                self.bad_encoding += 1;
+                bad.get_or_insert_with(|| line.to_vec());
+            }
+            let text = text.trim_end_matches(['\r', '\n']);
+            self.judge_one(text, effects, |jail, outside, effects| jail.line(text, at, outside, effects));
+        }
+        bad
+    }
+
+    /// Judges entries of the journal. Returns the first whose text is none.
+    fn judge_entries(&mut self, entries: &[Entry], at: Moment, effects: &mut Vec<Effect>) -> Option<Vec<u8>> {
+        let (encoding, zone) = (self.definition.encoding, jiff::tz::TimeZone::system());
+        let mut bad = None;
+        for entry in entries {
+            let line = entry.line(encoding, &zone);
+            if line.undecodable {
+                self.bad_encoding += 1;
+                bad.get_or_insert_with(|| line.text.clone().into_bytes());
+            }
+            let dated = DatedLine { date: &line.date, line: &line.text, time: line.time };
+            self.judge_one(&line.text, effects, |jail, outside, effects| {
+                jail.dated_line(dated, at, outside, effects);
+            });
+        }
+        bad
+    }
+
+    /// A panic over a line costs that line.
+    fn judge_one(
+        &mut self,
+        text: &str,
+        effects: &mut Vec<Effect>,
+        judge: impl FnOnce(&mut Jail, &mut JailOutside, &mut Vec<Effect>),
+    ) {
+        let said = effects.len();
+        let (jail, outside) = (&mut self.definition.jail, &mut self.outside);
+        if contained(|| judge(jail, outside, effects)).is_none() {
+            effects.truncate(said);
+            self.broken_lines += 1;
+            let shown = portcullis_value::repr_str(&text.chars().take(1000).collect::<String>());
+            let text = format!("[{}] this line was passed over, it broke the filter: {shown}", jail.name());
+            self.surroundings.log.error("filter", text);
+        }
     }
 
     fn tell_encoding(&self, path: &Path, line: &[u8]) {
@@ -414,10 +453,4 @@ impl Running {
     pub(super) fn action(&self, name: &str) -> Result<&Action, Exception> {
         self.definition.actions.get(name).ok_or_else(|| no_action(name))
     }
-}
-
-/// Without its line end: any number of CR and LF, as Fail2ban strips them.
-fn stripped(line: &[u8]) -> &[u8] {
-    let end = line.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |last| last + 1);
-    &line[..end]
 }

@@ -62,7 +62,8 @@ impl Surroundings {
 
     pub(crate) fn watch(&self, means: Means) -> &Watch {
         match means {
-            Means::Inotify => &self.inotify,
+            // A jail that reads the journal has no files to be watched.
+            Means::Inotify | Means::Journal => &self.inotify,
             Means::Polling => &self.polling,
         }
     }

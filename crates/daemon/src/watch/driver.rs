@@ -52,7 +52,7 @@ impl Watch {
         let (orders, inbox) = unbounded();
         let inotify = match means {
             Means::Inotify => Some(Inotify::init()?),
-            Means::Polling => None,
+            Means::Polling | Means::Journal => None,
         };
         let driver = Driver {
             notices: Notices { inotify, files: HashMap::new(), directories: HashMap::new() },
@@ -331,7 +331,7 @@ mod tests {
 
     fn next(lines: &Receiver<Batch>) -> String {
         let batch = lines.recv_timeout(Duration::from_secs(5)).expect("a line within five seconds");
-        String::from_utf8_lossy(&batch.bytes).into_owned()
+        batch.text()
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::TrySendError;
 use sha1::{Digest, Sha1};
 
-use super::{Batch, Follow};
+use super::{Batch, Content, Follow};
 
 /// How much is read and handed over at once.
 const CHUNK: usize = 64 * 1024;
@@ -231,7 +231,7 @@ impl Reader {
                 let end = cursor.position + chunk.bytes.len() as u64;
                 let batch = Batch {
                     path: Arc::clone(path),
-                    bytes: Arc::clone(&chunk.bytes),
+                    content: Content::Lines(Arc::clone(&chunk.bytes)),
                     end,
                     first_line: cursor.first_line(),
                     in_operation: self.in_operation,
@@ -403,7 +403,7 @@ mod tests {
             let mut progress = Progress::default();
             self.tail.read(&mut progress);
             let batches: Vec<Batch> = self.lines.try_iter().collect();
-            batches.iter().map(|b| String::from_utf8_lossy(&b.bytes).into_owned()).collect()
+            batches.iter().map(Batch::text).collect()
         }
     }
 
@@ -460,9 +460,8 @@ mod tests {
         log.tail.read(&mut progress);
         let batches: Vec<Batch> = log.lines.try_iter().collect();
         assert_eq!(progress.cut, 1);
-        assert!(batches[0].bytes.len() <= 2 * LINE_LIMIT);
-        let rest: String =
-            batches[1..].iter().map(|b| String::from_utf8_lossy(&b.bytes).into_owned()).collect();
+        assert!(batches[0].text().len() <= 2 * LINE_LIMIT);
+        let rest: String = batches[1..].iter().map(Batch::text).collect();
         assert!(rest.ends_with("next\n"), "{rest:.20}");
     }
 
