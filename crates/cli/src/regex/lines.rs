@@ -120,7 +120,7 @@ fn journal(
     let waiting = Vec::new().into_iter();
     Ok(Log::Journal(Box::new(Entries {
         reader,
-        entries,
+        waiting,
         name: name.to_owned(),
         encoding,
         zone: TimeZone::system(),

@@ -168,6 +168,11 @@ impl Detector {
         Some(Found { slot: index, ..found })
     }
 
+    /// The template that found a date.
+    pub fn template(&self, found: &Found) -> Option<TemplateReport<'_>> {
+        self.templates().nth(found.slot)
+    }
+
     /// The winner for this line and its place in the order.
     fn search(&self, line: &str) -> Option<(Found, usize)> {
         let mut best: Option<(usize, Found, usize)> = None;

@@ -9,6 +9,7 @@ use crate::event::{Level, LogLine};
 use crate::time::duration_text;
 
 use super::Moment;
+use super::explain::DateCut;
 
 /// A line may be this far from now, in seconds, before it counts as happening now (in operation).
 const NEAR: f64 = 60.0;
@@ -157,6 +158,15 @@ impl Clock {
             time: Some(time),
             undated: false,
         }
+    }
+
+    /// Which template takes the date of a line, and where it stands.
+    pub(super) fn explain(&mut self, line: &str, at: &Moment) -> Option<DateCut> {
+        let found = self.detector(at.now).and_then(|detector| detector.find(line, at.now))?;
+        let detector = self.detector.as_ref()?;
+        let template = detector.template(&found).map(|template| template.name.to_owned()).unwrap_or_default();
+        let time = detector.parse(line, &found, at.now, &self.zones).ok();
+        Some(DateCut { template, span: (found.start, found.end), time })
     }
 
     /// A date that came with the line (a journal's).

@@ -6,14 +6,17 @@
 
 mod clock;
 mod connection;
+mod explain;
 mod gate;
 mod identity;
 mod judge;
+mod nearest;
 mod python;
 mod settings;
 mod tags;
 mod window;
 
+pub use explain::{DateCut, Explanation, Nearest};
 pub use identity::UseDns;
 pub use judge::{DatedLine, Hit, Moment, Status, Verdict};
 pub use settings::{Counters, Filter, LONGEST_LINE, RegexError};

@@ -62,6 +62,15 @@ fn whole(tag: &str, names: bool) -> Option<String> {
     })
 }
 
+/// The tags of addresses put back where [`expand`] has written them out: for people.
+pub(super) fn written(regex: &str) -> String {
+    let mut text = regex.to_owned();
+    for tag in ["HOST", "SUBNET", "ADDR", "DNS"] {
+        text = text.replace(&whole(tag, true).unwrap_or_default(), &format!("<{tag}>"));
+    }
+    text.replace(&format!("(?:{IP4}|{IP6})"), "<ADDR>").replace(IP4, "<IP4>").replace(IP6, "<IP6>")
+}
+
 /// `USER` of `F-USER`.
 fn capture_name(tag: &str) -> Option<&str> {
     let name = tag.strip_prefix("F-")?;
