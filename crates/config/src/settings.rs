@@ -32,6 +32,8 @@ pub struct JailSettings {
     /// With more banned addresses than this in one network (IPv4 /24, IPv6 /48), the network is banned in their place; 0 is
     /// never.
     pub networkban: u32,
+    /// The group whose members may read over the control socket; `None` for nobody.
+    pub socketgroup: Option<String>,
 }
 
 impl Default for JailSettings {
@@ -44,6 +46,7 @@ impl Default for JailSettings {
             protectadmin: None,
             ipv6prefix: None,
             networkban: 0,
+            socketgroup: None,
         }
     }
 }
@@ -76,6 +79,10 @@ const TABLE: &[Row] = &[
             number => number.parse().ok(),
         };
         most.map(|most| s.networkban = most).ok_or("expected a number of addresses, or off")
+    }),
+    ("socketgroup", Scope::Program, |s, text| {
+        s.socketgroup = Some(text.to_owned()).filter(|group| !group.is_empty());
+        Ok(())
     }),
     ("strict", Scope::Program, |s, text| switch(text).map(|on| s.strict = on)),
 ];

@@ -106,6 +106,7 @@ pub fn run(mut options: Options) -> Result<Ended, StartError> {
             return Err(error);
         }
     };
+    let group = share_socket(&options, &log);
     if detached {
         log.info("server", "Daemon started");
     }
@@ -114,7 +115,7 @@ pub fn run(mut options: Options) -> Result<Ended, StartError> {
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGUSR1, SIGHUP]).map_err(failed("catch signals"))?;
     let server = Arc::new(Server::new(options.clone(), log.clone()).map_err(failed("start threads"))?);
     let control =
-        Control::start(listener, Arc::clone(&server)).map_err(failed("start the control thread"))?;
+        Control::start(listener, Arc::clone(&server), group).map_err(failed("start the control thread"))?;
     {
         let server = Arc::clone(&server);
         let log = log.clone();
@@ -170,6 +171,19 @@ pub fn run(mut options: Options) -> Result<Ended, StartError> {
     control.finish();
     let ended = if server.is_restarting() { Ended::Restart } else { Ended::Stopped };
     failure.map_or(Ok(ended), Err)
+}
+
+/// Lets the members of `socketgroup` connect, if there is one. Whether they can.
+fn share_socket(options: &Options, log: &Log) -> bool {
+    let Some(group) = options.settings.default.socketgroup.as_deref() else { return false };
+    match crate::control::share(&options.socket, group) {
+        Ok(()) => true,
+        Err(reason) => {
+            let text = format!("socketgroup = {group}: {reason}. The socket stays root's alone");
+            log.error("server", text);
+            false
+        }
+    }
 }
 
 fn absolute(path: &Path) -> PathBuf {

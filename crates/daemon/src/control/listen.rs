@@ -1,46 +1,92 @@
-//! The control socket: one short-lived thread for each client, few at a time, none of which can hold up the others.
+//! The control socket: a thread for each client, few at a time. When the places are taken, whoever has kept silent for longest
+//! (or does not read its answer) makes room: a thousand connections that say nothing keep nobody out.
 
-use std::io::{ErrorKind, Read, Write};
+use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use portcullis_value::Value;
-use portcullis_wire::Request;
-use portcullis_wire::frame::{Message, Splitter, framed};
-use portcullis_wire::pickle::{self, Classes, Limits};
-use portcullis_wire::request::{Ours, missing_in};
-
 use super::Server;
+use super::access::Who;
+use super::client::Client;
 
-/// So many clients are served at the same time; more wait in the socket's queue.
+/// So many clients are served at the same time.
 const CLIENTS: usize = 128;
-/// With more clients than this, those that say nothing are sent away.
-const CROWDED: usize = 32;
-/// How long a client may take for one request, and for reading one answer.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// The longest request in bytes: a stream with ten thousand jails is less.
-const LONGEST: usize = 64 << 20;
-/// How often a silent connection is looked at.
-const LOOK: Duration = Duration::from_secs(1);
+/// So long a client has its place for certain: time to send a request.
+const GRACE: Duration = Duration::from_millis(100);
 /// How long the answer to `stop` may take to get out before the process ends.
 const FAREWELL: Duration = Duration::from_secs(2);
 
+/// A client's connection, and whether we wait for it.
+pub(super) struct Connection {
+    pub(super) stream: UnixStream,
+    /// Since when we have been waiting for the client to send or to read; `None` while we carry out what it wants.
+    waiting: Mutex<Option<Instant>>,
+}
+
+impl Connection {
+    pub(super) fn works(&self) {
+        self.set(None);
+    }
+
+    pub(super) fn waits(&self) {
+        self.set(Some(Instant::now()));
+    }
+
+    pub(super) fn waits_since(&self, since: Instant) {
+        self.set(Some(since));
+    }
+
+    fn set(&self, waiting: Option<Instant>) {
+        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = waiting;
+    }
+
+    fn waiting(&self) -> Option<Instant> {
+        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// What clients and the thread that accepts them share.
 #[derive(Default)]
-struct Shared {
-    clients: AtomicUsize,
-    refusing: AtomicBool,
+pub(super) struct Shared {
+    connections: Mutex<Vec<Arc<Connection>>>,
+    pub(super) refusing: AtomicBool,
     /// Clients that wait for the end (`stop`), and whether it has come.
-    stopping: Mutex<Stopping>,
-    changed: Condvar,
+    pub(super) stopping: Mutex<Stopping>,
+    pub(super) changed: Condvar,
 }
 
 #[derive(Default)]
-struct Stopping {
-    waiting: usize,
-    finished: bool,
+pub(super) struct Stopping {
+    pub(super) waiting: usize,
+    pub(super) finished: bool,
+}
+
+impl Shared {
+    /// Takes in a connection if there is a place, or if one can be freed.
+    fn takes(&self, connection: &Arc<Connection>) -> bool {
+        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        if connections.len() >= CLIENTS {
+            let waiting = connections.iter().enumerate();
+            let waiting = waiting.filter_map(|(index, connection)| Some((connection.waiting()?, index)));
+            match waiting.min() {
+                Some((since, index)) if since.elapsed() >= GRACE => {
+                    // Its thread reads the end, and ends.
+                    let _ = connections.swap_remove(index).stream.shutdown(Shutdown::Both);
+                }
+                _ => return false,
+            }
+        }
+        connections.push(Arc::clone(connection));
+        true
+    }
+
+    /// A client has gone.
+    pub(super) fn left(&self, connection: &Arc<Connection>) {
+        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        connections.retain(|other| !Arc::ptr_eq(other, connection));
+    }
 }
 
 /// A handle on the control socket.
@@ -49,29 +95,32 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// Serves clients in threads of their own from now on.
-    pub(crate) fn start(listener: UnixListener, server: Arc<Server>) -> std::io::Result<Self> {
+    /// Serves clients in threads of their own from now on. `group`: whether there is one whose members may look.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub(crate) fn start(listener: UnixListener, server: Arc<Server>, group: bool) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let control = Control { shared: Arc::clone(&shared) };
         std::thread::Builder::new().name("f2b/control".into()).spawn(move || {
             loop {
-                while shared.clients.load(Ordering::Acquire) >= CLIENTS {
-                    std::thread::sleep(Duration::from_millis(5));
-                }
                 let Ok((stream, _)) = listener.accept() else {
                     // Out of descriptors or memory: others will give some back.
                     std::thread::sleep(Duration::from_millis(50));
                     continue;
                 };
-                shared.clients.fetch_add(1, Ordering::AcqRel);
-                let client = Client { stream, server: Arc::clone(&server), shared: Arc::clone(&shared) };
-                let spawned = std::thread::Builder::new()
+                let who = Who::is_at(&stream, group);
+                let connection = Arc::new(Connection { stream, waiting: Mutex::new(Some(Instant::now())) });
+                while !shared.takes(&connection) {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                let (server, shared) = (Arc::clone(&server), Arc::clone(&shared));
+                let client = Client { connection, server, shared, who };
+                // Without a thread the client is dropped, and its place is free again.
+                let _ = std::thread::Builder::new()
                     .name("f2b/client".into())
                     .stack_size(512 * 1024)
                     .spawn(move || client.serve());
-                if spawned.is_err() {
-                    shared.clients.fetch_sub(1, Ordering::AcqRel);
-                }
             }
         })?;
         Ok(control)
@@ -92,124 +141,5 @@ impl Control {
             let waited = self.shared.changed.wait_timeout(stopping, Duration::from_millis(50));
             stopping = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-    }
-}
-
-struct Client {
-    stream: UnixStream,
-    server: Arc<Server>,
-    shared: Arc<Shared>,
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        self.shared.clients.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-impl Client {
-    fn serve(mut self) {
-        let prepared =
-            self.stream.set_read_timeout(Some(LOOK)).and(self.stream.set_write_timeout(Some(PATIENCE)));
-        if prepared.is_err() {
-            return;
-        }
-        let mut splitter = Splitter::new(LONGEST);
-        let mut buffer = [0; 8192];
-        let mut last = Instant::now();
-        // Part of a request has come.
-        let mut pending = false;
-        loop {
-            match self.stream.read(&mut buffer) {
-                Ok(0) => return,
-                Ok(read) => {
-                    if !pending {
-                        last = Instant::now();
-                    }
-                    pending = true;
-                    if let Err(error) = splitter.push(&buffer[..read]) {
-                        // Nothing behind a message that is too long can be told apart.
-                        let text = format!("PROTO-error: load message failed: {error}");
-                        self.server.log().error("asyncserver", text);
-                        let _ = self.send(&Value::from(format!("ERROR: {error}")));
-                        return;
-                    }
-                }
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                    let crowded = self.shared.clients.load(Ordering::Acquire) > CROWDED;
-                    if last.elapsed() > PATIENCE && (crowded || pending) {
-                        return;
-                    }
-                    continue;
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(_) => return,
-            }
-            while let Some(message) = splitter.message() {
-                let Message::Request(bytes) = message else { return };
-                let sent = self.answer(&bytes);
-                last = Instant::now();
-                pending = !splitter.is_empty();
-                if sent.is_err() {
-                    return;
-                }
-            }
-            // A slow writer has so long for the whole request, not for each byte of it.
-            if pending && last.elapsed() > PATIENCE {
-                return;
-            }
-        }
-    }
-
-    fn send(&mut self, answer: &Value) -> std::io::Result<()> {
-        self.stream.write_all(&framed(answer))
-    }
-
-    fn answer(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        if self.shared.refusing.load(Ordering::Acquire) {
-            return self.send(&Value::List(vec!["SHUTDOWN".into()]));
-        }
-        let message = match pickle::decode(bytes, Classes::Refused, Limits::default()) {
-            Ok(message) => message,
-            Err(error) => {
-                let text = format!("PROTO-error: load message failed: {error}");
-                self.server.log().error("asyncserver", text);
-                return self.send(&Value::from(format!("ERROR: {error}")));
-            }
-        };
-        let result = match Request::from_value(&message) {
-            Ok(Request::Stop) => {
-                self.server.request_stop();
-                return self.farewell(Value::None);
-            }
-            Ok(Request::Ours(Ours::Restart)) => {
-                self.server.request_restart();
-                return self.farewell(self.server.is_configured_by_client().into());
-            }
-            Ok(request) => self.server.execute(request),
-            Err(exception) => Err(exception),
-        };
-        self.send(&match result {
-            Ok(value) => Value::Tuple(vec![Value::Int(0), value]),
-            Err(exception) => {
-                let exception = missing_in(&message, exception);
-                self.server.log_failed(&message, &exception);
-                Value::Tuple(vec![Value::Int(1), Value::Exception(exception)])
-            }
-        })
-    }
-
-    /// A stop is answered when everything is gone.
-    fn farewell(&mut self, answer: Value) -> std::io::Result<()> {
-        let shared = Arc::clone(&self.shared);
-        let mut stopping = shared.stopping.lock().unwrap_or_else(PoisonError::into_inner);
-        stopping.waiting += 1;
-        while !stopping.finished {
-            stopping = shared.changed.wait(stopping).unwrap_or_else(PoisonError::into_inner);
-        }
-        let sent = self.send(&Value::Tuple(vec![Value::Int(0), answer]));
-        stopping.waiting -= 1;
-        shared.changed.notify_all();
-        sent
     }
 }

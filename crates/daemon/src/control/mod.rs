@@ -1,5 +1,7 @@
 //! The one way in: every command, whether from the configuration, a client or a reload, is carried out here.
 
+mod access;
+mod client;
 mod listen;
 mod ours;
 mod stream;
@@ -17,6 +19,7 @@ use crate::jailer::{Definition, Jailer, Order, Surroundings};
 use crate::log::{Log, VERSION};
 use crate::options::Options;
 
+pub(crate) use access::share;
 pub(crate) use listen::Control;
 
 /// How long `sleep` sleeps at most. It holds up nobody but its client.

@@ -83,10 +83,18 @@ impl Running {
 
     pub(super) fn run(mut self, orders: &Receiver<Envelope>, lines: &Receiver<Batch>) {
         let nothing = never();
+        let mut asked = false;
         loop {
-            let wait = self.pause();
             // A jail that is idle leaves its lines where they are; the watcher keeps the place.
             let lines = if self.started && !self.definition.idle { lines } else { &nothing };
+            // Orders go first, but after each of them lines have their turn: a flood of questions delays no ban.
+            if std::mem::take(&mut asked)
+                && let Ok(batch) = lines.try_recv()
+            {
+                self.judge(&batch);
+                self.tick();
+            }
+            let wait = self.pause();
             select_biased! {
                 recv(orders) -> envelope => match envelope {
                     Ok(Envelope { order: Order::Stop, reply }) => {
@@ -95,6 +103,7 @@ impl Running {
                         return;
                     }
                     Ok(Envelope { order, reply }) => {
+                        asked = true;
                         let answer = self.obey(order);
                         // A client that has gone away does not hear it.
                         let _ = reply.send(answer);
