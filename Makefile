@@ -44,6 +44,7 @@ bench: release ## Ours and the genuine Fail2ban in one run, and the ratio
 	@compliance/fetch tools genuine
 	cargo build --release --quiet --package portcullis-compliance --examples
 	@target/release/examples/bench
+	@target/release/examples/bans
 	@target/release/examples/lines
 
 fetch: ## The genuine Fail2ban and the tools of the tests, unpacked under target/, nothing installed

@@ -30,10 +30,19 @@ pub(crate) fn listen() {
 }
 
 /// At the attacker: writes the last failure, connects until refused, and prints the microseconds between. `every` is the
-/// pause between two connections in microseconds.
-pub(crate) fn strike(log: &str, from: IpAddr, every: u64) {
+/// pause between two connections in microseconds. If `after` is not empty, it is first waited for in the server's log.
+pub(crate) fn strike(log: &str, from: IpAddr, every: u64, after: &str) {
     let line = failure(from);
     assert!(knock(from), "refused before the last failure");
+    if let Some((said, text)) = after.split_once(':') {
+        println!("waiting");
+        std::io::stdout().flush().unwrap();
+        let begin = Instant::now();
+        while !std::fs::read_to_string(said).is_ok_and(|said| said.contains(text)) {
+            assert!(begin.elapsed() < Duration::from_secs(60), "no {text} in {said}");
+            sleep(Duration::from_micros(200));
+        }
+    }
     let mut log = std::fs::File::options().append(true).open(log).unwrap();
     let begin = Instant::now();
     log.write_all(line.as_bytes()).unwrap();

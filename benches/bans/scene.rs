@@ -105,13 +105,7 @@ impl Scene {
 
     /// Watches the kernel until it has so many bans; it is being watched when this returns.
     pub(crate) fn watch(&self, count: usize) -> Watcher {
-        let mut child = role(&self.hosts.server, &["until", self.firewall.name(), &count.to_string()])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut said = BufReader::new(child.stdout.take().unwrap());
-        said.read_line(&mut String::new()).unwrap();
-        Watcher { child, said }
+        Watcher::spawn(role(&self.hosts.server, &["until", self.firewall.name(), &count.to_string()]))
     }
 
     /// From the write of a failure to jail `J`'s log until a connection is refused.
@@ -124,7 +118,7 @@ impl Scene {
     /// The same at another log.
     pub(crate) fn strike_at(&self, log: &str, number: usize) -> Duration {
         let log = self.peer.path(log);
-        let strike = ["strike", log.to_str().unwrap(), &striker(number).to_string(), "50"];
+        let strike = ["strike", log.to_str().unwrap(), &striker(number).to_string(), "50", ""];
         let output = role(&self.hosts.attacker, &strike).output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
         let micros = said.trim().parse().unwrap_or_else(|_| {
@@ -132,6 +126,14 @@ impl Scene {
             panic!("{}: {said}{}\n{tail}", self.peer.who(), String::from_utf8_lossy(&output.stderr))
         });
         Duration::from_micros(micros)
+    }
+
+    /// Strikes at jail `J` as soon as the server's log has this text, which it is being watched for when this returns.
+    pub(crate) fn strike_after(&self, text: &str) -> Watcher {
+        let (log, said) = (self.peer.path("auth.log"), self.peer.path("fail2ban.log"));
+        let after = format!("{}:{text}", said.display());
+        let strike = ["strike", log.to_str().unwrap(), &striker(0).to_string(), "50", &after];
+        Watcher::spawn(role(&self.hosts.attacker, &strike))
     }
 
     /// Resident memory of the server, in bytes.
@@ -163,12 +165,30 @@ pub(crate) struct Watcher {
 }
 
 impl Watcher {
-    /// How long it took, since `began`.
-    pub(crate) fn since(mut self, began: SystemTime) -> Duration {
+    /// Begins to watch before it returns.
+    fn spawn(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = BufReader::new(child.stdout.take().unwrap());
+        said.read_line(&mut String::new()).unwrap();
+        Watcher { child, said }
+    }
+
+    /// The number that it tells in the end.
+    fn told(&mut self) -> u64 {
         let mut line = String::new();
         self.said.read_line(&mut line).unwrap();
         self.child.wait().unwrap();
-        let nanos: u64 = line.trim().parse().unwrap_or_else(|_| panic!("the kernel never got there"));
+        line.trim().parse().unwrap_or_else(|_| panic!("what was waited for never came"))
+    }
+
+    /// How long the strike took.
+    pub(crate) fn struck(mut self) -> Duration {
+        Duration::from_micros(self.told())
+    }
+
+    /// How long it took, since `began`.
+    pub(crate) fn since(mut self, began: SystemTime) -> Duration {
+        let nanos = self.told();
         (UNIX_EPOCH + Duration::from_nanos(nanos)).duration_since(began).unwrap_or_default()
     }
 }

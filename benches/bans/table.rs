@@ -22,10 +22,6 @@ impl Table {
         self.0.push(row);
     }
 
-    pub(crate) fn has_missed(&self) -> bool {
-        self.0.iter().any(|row| !row.met)
-    }
-
     pub(crate) fn print(&self) {
         println!("\n{:<60}{:>12}{:>12}{:>9}   wanted", "", "genuine", "ours", "ratio");
         for row in &self.0 {

@@ -4,58 +4,15 @@
 // Helpers of tests are outside `#[test]` functions, where clippy looks for what tests may do.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "guarded/mod.rs"]
+mod guarded;
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
-use portcullis_compliance::{Hosts, Output, Peer, Who, farm, skip, wait_for};
+use portcullis_compliance::{Peer, farm, wait_for};
 
-const JAIL: &str = "[gate]
-enabled = true
-filter = dropbear
-port = 2222
-logpath = @DIR@/auth.log
-ignoreself = false
-bantime = 600
-";
-
-/// Our server on a host of its own, with this action.
-fn guarded(banaction: &str) -> Option<(Hosts, Peer)> {
-    let hosts = match Hosts::new() {
-        Ok(hosts) => hosts,
-        Err(reason) => {
-            skip(&reason);
-            return None;
-        }
-    };
-    let mut peer = Peer::new(Who::Ours)?;
-    peer.on(&hosts.server);
-    peer.write("auth.log", "");
-    peer.write("conf/jail.local", &format!("{JAIL}banaction = {banaction}\n"));
-    Some((hosts, peer))
-}
-
-fn status(peer: &Peer) -> Output {
-    peer.run("portcullis", &["status", "-c", "@DIR@/conf", "-s", "@DIR@/f2b.sock"])
-}
-
-/// Waits until `portcullis status` shows this, and returns it.
-fn wait_status(peer: &Peer, text: &str) -> Output {
-    let found =
-        wait_for(Duration::from_secs(10), || Some(status(peer)).filter(|out| out.stdout.contains(text)));
-    found.unwrap_or_else(|| panic!("no `{text}` in\n{}\nlog:\n{}", status(peer), peer.log()))
-}
-
-/// Puts a program of this text on the server's PATH, before all others.
-fn stand_in(peer: &mut Peer, names: &[&str], text: &str) {
-    farm(&peer.path("farm"), names);
-    for name in names {
-        let file = peer.path("farm").join(name);
-        std::fs::write(&file, text).unwrap();
-        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
-    }
-    let farm = peer.path("farm").to_str().unwrap().to_owned();
-    peer.env("PATH", farm);
-}
+use guarded::{JAIL, guarded, logged, stand_in, status, wait_status};
 
 #[test]
 fn a_ban_in_the_kernel_is_enforced_and_status_says_that_all_is_well() {
@@ -225,12 +182,6 @@ fn under_our_own_name(peer: &Peer, wrapper: &str, options: &str) {
     let script = format!("#!/bin/sh\nexec {wrapper} {} server {options} \"$@\"\n", real.display());
     std::fs::write(&program, script).unwrap();
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
-}
-
-/// A line as syslog writes it, now.
-fn logged(message: &str) -> String {
-    let now = std::process::Command::new("date").arg("+%b %e %T").env("LC_ALL", "C").output().unwrap().stdout;
-    format!("{} host {message}\n", String::from_utf8(now).unwrap().trim_end())
 }
 
 #[test]

@@ -148,9 +148,17 @@ impl Running {
         self.carry_out(effects, &None);
         if self.restoring.len() > 0 {
             let portion: Vec<Ticket> = self.restoring.by_ref().take(RESTORE_PORTION).collect();
-            for ticket in portion {
-                self.ban(ticket, &None);
+            if self.restoring.len() == 0 {
+                // What they stood in is room for a hundred thousand tickets.
+                self.restoring = Vec::new().into_iter();
             }
+            let mut effects = Vec::new();
+            let at = Moment { now: now(), in_operation: true };
+            for ticket in portion {
+                self.definition.jail.ban(ticket, at, &mut self.outside, &mut effects);
+            }
+            self.facts.update(&self.definition.jail);
+            self.carry_out(effects, &None);
         }
         if self.unsettled && self.restoring.len() == 0 {
             self.unsettled = false;
@@ -322,8 +330,18 @@ impl Running {
     pub(super) fn carry_out(&mut self, effects: Vec<Effect>, done: &Done) {
         let name = Arc::clone(self.definition.name());
         let events = self.surroundings.log.events().clone();
+        // In a dry run, what would be done stands between the lines.
+        let together = !self.surroundings.dry_run;
+        if together {
+            let lines = effects.iter().filter_map(|effect| match effect {
+                Effect::Say(line) => Some(line),
+                _ => None,
+            });
+            self.surroundings.log.write_all(lines);
+        }
         for effect in effects {
             match effect {
+                Effect::Say(_) if together => {}
                 Effect::Say(line) => self.surroundings.log.write(&line),
                 Effect::Found(id) => events.tell(Event::new(Kind::Found).jail(&name).address(&id)),
                 Effect::Ban(ticket) => {

@@ -115,11 +115,28 @@ impl Log {
         true
     }
 
-    /// Writes many lines.
+    /// Writes many lines, those that follow each other at once where the target can.
     pub fn write_all<'a>(&self, lines: impl IntoIterator<Item = &'a LogLine>) {
+        let mut together: Vec<&LogLine> = Vec::new();
         for line in lines {
+            if line.level < Level::WARNING {
+                together.push(line);
+                continue;
+            }
+            self.put_together(&mut together);
             self.write(line);
         }
+        self.put_together(&mut together);
+    }
+
+    fn put_together(&self, lines: &mut Vec<&LogLine>) {
+        if lines.is_empty() {
+            return;
+        }
+        let mut inner = self.inner();
+        lines.retain(|line| line.level >= inner.level);
+        inner.put_all(lines);
+        lines.clear();
     }
 
     /// Shorthand for [`Log::write`].
@@ -312,6 +329,16 @@ impl Inner {
         }
     }
 
+    fn put_all(&mut self, lines: &[&LogLine]) {
+        if self.lost > 0 || !self.target.takes_many() {
+            for line in lines {
+                self.put(line);
+            }
+        } else if let Err(error) = self.target.write_many(lines, self.format) {
+            self.lose(lines.len() as u64, &error);
+        }
+    }
+
     fn put(&mut self, line: &LogLine) {
         if self.lost > 0 {
             let told =
@@ -323,13 +350,17 @@ impl Inner {
             }
         }
         if let Err(error) = self.target.write(line, self.format) {
-            if self.lost == 0 {
-                // The one place that is left to say it; a service manager keeps it.
-                eprintln!("portcullis: cannot write the log to {}: {error}", self.target.name());
-            }
-            self.lost += 1;
-            self.lost_reason = Some(error.to_string());
+            self.lose(1, &error);
         }
+    }
+
+    fn lose(&mut self, lines: u64, error: &std::io::Error) {
+        if self.lost == 0 {
+            // The one place that is left to say it; a service manager keeps it.
+            eprintln!("portcullis: cannot write the log to {}: {error}", self.target.name());
+        }
+        self.lost += lines;
+        self.lost_reason = Some(error.to_string());
     }
 }
 

@@ -167,6 +167,23 @@ impl Target {
             }
         }
     }
+
+    /// Whether several lines can be written at once.
+    pub fn takes_many(&self) -> bool {
+        matches!(self, Target::File(_))
+    }
+
+    /// Writes lines in one go, if the target can; else one after the other.
+    ///
+    /// # Errors
+    /// When the target does not take them; how many were written is not known.
+    pub fn write_many(&mut self, lines: &[&LogLine], format: Format) -> Written {
+        if let Target::File(file) = self {
+            let text: String = lines.iter().map(|line| laid_out(line, file.layout, format)).collect();
+            return file.file.write_all(text.as_bytes());
+        }
+        lines.iter().try_for_each(|line| self.write(line, format))
+    }
 }
 
 impl LogFile {

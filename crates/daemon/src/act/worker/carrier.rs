@@ -77,6 +77,11 @@ impl Carrier {
         }
     }
 
+    /// Whether more than whom and how long has to be known of a ban, for its end or should it be tried again.
+    pub(super) fn needs_tickets(&self) -> bool {
+        matches!(self.by, By::Shell(_))
+    }
+
     /// What many bans cost.
     pub(super) fn pace(&self) -> Pace {
         match &self.by {

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use portcullis_jail::{Id, Ticket};
 
 use super::carrier::{By, Carrier, wanted};
-use super::health::Enforcement;
 use super::kernel::{InKernel, Rules};
 use super::{Facts, Working};
 use crate::act::nft::{Error, Wanted};
@@ -53,18 +52,17 @@ impl Inquiries {
 impl Working {
     /// Looks whether a ban is in force though its address fails, and hands the case over.
     pub(super) fn inquire(&mut self, id: &Id) {
-        let Some(held) = self.bans.get(id) else { return };
-        let stands = matches!(held.state, Enforcement::Enforced | Enforcement::Unverified);
-        if !stands || held.since.elapsed() < SETTLED || self.carrier.protection.guarded.is_none() {
+        let stands = self.ledger.stands_for(id).is_some_and(|time| time >= SETTLED);
+        if !stands || self.carrier.protection.guarded.is_none() {
             return;
         }
-        let ticket = Arc::clone(&held.ticket);
+        let Some(ticket) = self.ledger.ticket(id) else { return };
         let Some(failures) = self.inquiries.due(id) else { return };
         let known = match self.carrier.lost(&ticket, &*self.facts) {
             Ok(None) => None,
             Ok(Some(why)) => {
                 self.check(&ticket);
-                let mended = self.bans.get(id).is_some_and(|held| held.state.failure().is_none());
+                let mended = self.ledger.state(id).is_some_and(|state| state.failure().is_none());
                 Some(Cause::Lost { action: self.carrier.name().to_owned(), why, mended })
             }
             // Where the kernel does not tell, the state of the action does.

@@ -9,19 +9,19 @@ mod choose;
 mod health;
 mod inquire;
 mod kernel;
+mod ledger;
 mod protection;
 mod readback;
 mod shell;
 mod shelter;
 mod warden;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
-use indexmap::{IndexMap, IndexSet};
 use portcullis_jail::action::{Action, Facts, Operation};
 use portcullis_jail::{Id, Level, LogLine, Ticket};
 use portcullis_value::{Exception, Value};
@@ -34,18 +34,12 @@ use crate::log::Log;
 pub(crate) use call::Call;
 pub(crate) use carrier::Carriage;
 use carrier::Carrier;
-use health::Tally;
 pub(crate) use health::{Enforcement, Health, States};
 use inquire::Inquiries;
+use ledger::{Ledger, News};
 pub(crate) use protection::Protection;
 pub(crate) use shelter::Shelter;
 
-/// After the first failure a ban is tried again after this time, then after twice that, and so on.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-/// The same where the command succeeded and the kernel has nothing of it.
-const ABSENT_RETRY: Duration = Duration::from_secs(30);
-/// The longest pause between two tries.
-const LONGEST_RETRY: Duration = Duration::from_secs(60);
 /// So many bans are tried again in one go; a shell action must not spend its time on the past.
 const RETRIED: usize = 64;
 /// So many orders are taken together, for carriers that do many at the price of one.
@@ -53,7 +47,7 @@ const TOGETHER: usize = 2000;
 /// So long a new ban waits for those that are being restored.
 const PORTION: Duration = Duration::from_millis(4);
 /// The fewest that are restored at a time.
-const SMALL_PORTION: usize = 16;
+const SMALL_PORTION: usize = 64;
 
 /// So many bans wait at most for an action that lifts none, as a mail does.
 const MOST_NOTES: usize = 10_000;
@@ -132,16 +126,14 @@ impl Worker {
             let carrier = Carrier::choose(&jail, action, &carriage, &*facts, &log);
             let mut working = Working {
                 jail,
+                ledger: Ledger::new(carrier.needs_tickets()),
                 carrier,
                 carriage,
                 inquiries: Inquiries::default(),
-                bans: IndexMap::new(),
-                banned: 0,
-                failed: IndexSet::new(),
-                restored: IndexMap::new(),
+                restored: VecDeque::new(),
+                ended: HashSet::new(),
                 portion: SMALL_PORTION,
                 settled: false,
-                tally: Tally::default(),
                 facts,
                 log,
                 health: shared,
@@ -181,34 +173,19 @@ impl Worker {
     }
 }
 
-struct Held {
-    ticket: Arc<Ticket>,
-    /// Its place among all bans: the map loses the order when one ends.
-    number: u64,
-    state: Enforcement,
-    tries: u32,
-    again: Instant,
-    /// Of the present state.
-    since: Instant,
-}
-
 struct Working {
     jail: Arc<str>,
     carrier: Carrier,
     carriage: Carriage,
     inquiries: Inquiries,
-    bans: IndexMap<Id, Held>,
-    /// All bans so far.
-    banned: u64,
-    /// Those of the bans that failed: few, one hopes, and looked through at every turn.
-    failed: IndexSet<Id>,
-    /// Bans from the database that are still to be carried out.
-    restored: IndexMap<Id, Arc<Ticket>>,
+    ledger: Ledger,
+    /// Bans from the database that are still to be carried out, and those of them that have ended meanwhile.
+    restored: VecDeque<Arc<Ticket>>,
+    ended: HashSet<Id>,
     /// So many of them at a time.
     portion: usize,
     /// There are no more to come. Until then the kernel may rightly have bans that we do not know yet.
     settled: bool,
-    tally: Tally,
     facts: Box<dyn Facts + Send>,
     log: Log,
     health: Arc<Mutex<Health>>,
@@ -221,7 +198,7 @@ impl Working {
             let order = match left_over.take() {
                 Some(order) => Ok(order),
                 None if !self.restored.is_empty() => inbox.recv_timeout(Duration::ZERO),
-                None => match self.next_retry() {
+                None => match self.ledger.next_retry() {
                     Some(at) => inbox.recv_deadline(at),
                     None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 },
@@ -243,7 +220,7 @@ impl Working {
                 }
                 // Bans from the database go behind all others: whoever attacks now is stopped now.
                 Ok(Order::Ban(ticket, _)) if ticket.restored => {
-                    self.restored.insert(ticket.id.clone(), ticket);
+                    self.restored.push_back(ticket);
                     continue;
                 }
                 Ok(order @ (Order::Ban(..) | Order::Unban(..))) => left_over = self.in_numbers(order, inbox),
@@ -268,12 +245,22 @@ impl Working {
         };
         let portion = self.portion.clamp(fewest, if fewest == 1 { 1 } else { TOGETHER });
         let began = Instant::now();
-        let some = ..portion.min(self.restored.len());
-        let tickets: Vec<Arc<Ticket>> = self.restored.drain(some).map(|(_, ticket)| ticket).collect();
+        let some = self.restored.drain(..portion.min(self.restored.len()));
+        let mut tickets: Vec<Arc<Ticket>> = some.collect();
+        if !self.ended.is_empty() {
+            tickets.retain(|ticket| !self.ended.remove(&ticket.id));
+        }
+        // Who was banned anew meanwhile is in force already.
+        tickets.retain(|ticket| !self.ledger.contains(&ticket.id));
         self.ban(tickets);
-        self.portion = if began.elapsed() < PORTION / 2 { portion * 2 } else { portion.div_ceil(2) };
-        if began.elapsed() >= PORTION / 2 && began.elapsed() < PORTION {
-            self.portion = portion;
+        self.portion = match began.elapsed() {
+            short if short < PORTION / 2 => portion * 2,
+            long if long > PORTION => portion.div_ceil(2),
+            _ => portion,
+        };
+        if self.restored.is_empty() {
+            self.restored = VecDeque::new();
+            self.ended = HashSet::new();
         }
         self.clear_away();
     }
@@ -283,10 +270,9 @@ impl Working {
             Order::Start(_done) => self.carrier.start(&*self.facts, &self.log),
             Order::Prolong(ticket) => {
                 self.carrier.prolong(&ticket, &*self.facts, &self.log);
-                if let Some(waiting) = self.restored.get_mut(&ticket.id) {
-                    *waiting = ticket;
-                } else if let Some(held) = self.bans.get_mut(&ticket.id) {
-                    held.ticket = ticket;
+                match self.restored.iter_mut().find(|waiting| waiting.id == ticket.id) {
+                    Some(waiting) => *waiting = ticket,
+                    None => self.ledger.replace(&ticket),
                 }
             }
             Order::Flush(_done) => self.lift_all(),
@@ -351,9 +337,15 @@ impl Working {
 
     fn unban(&mut self, mut tickets: Vec<Arc<Ticket>>) {
         // What was not restored yet need not be lifted.
-        tickets.retain(|ticket| self.restored.swap_remove(&ticket.id).is_none());
+        if !self.restored.is_empty() {
+            let (held, waiting) = tickets.into_iter().partition(|ticket| self.ledger.contains(&ticket.id));
+            tickets = held;
+            let waiting: Vec<Arc<Ticket>> = waiting;
+            self.ended.extend(waiting.into_iter().map(|ticket| ticket.id.clone()));
+        }
         for ticket in &tickets {
-            self.forget(&ticket.id);
+            self.ledger.remove(&ticket.id);
+            self.inquiries.forget(&ticket.id);
         }
         if !tickets.is_empty() {
             self.carrier.unban(&tickets, &*self.facts, &self.log);
@@ -362,18 +354,7 @@ impl Working {
 
     fn ban(&mut self, tickets: Vec<Arc<Ticket>>) {
         for ticket in &tickets {
-            self.banned += 1;
-            let held = Held {
-                ticket: Arc::clone(ticket),
-                number: self.banned,
-                state: Enforcement::Pending,
-                tries: 0,
-                again: Instant::now(),
-                since: Instant::now(),
-            };
-            self.forget(&ticket.id);
-            self.tally.add(&held.state);
-            self.bans.insert(ticket.id.clone(), held);
+            self.ledger.add(ticket);
         }
         self.tell_health();
         let states = self.carrier.ban(&tickets, false, &*self.facts, &self.log);
@@ -382,109 +363,64 @@ impl Working {
 
     /// Notes what has become of bans: of these, in this order, and of whom else is told.
     fn keep(&mut self, tickets: &[Arc<Ticket>], mut states: HashMap<Id, Enforcement>) {
-        let mut locked_out = Vec::new();
-        let named: HashSet<&Id> = tickets.iter().map(|ticket| &ticket.id).collect();
-        let others = states.keys().filter(|id| !named.contains(id)).filter_map(|id| self.bans.get(id));
-        let mut others: Vec<(u64, Arc<Ticket>)> =
-            others.map(|held| (held.number, Arc::clone(&held.ticket))).collect();
-        others.sort_unstable_by_key(|(number, _)| *number);
-        for ticket in tickets.iter().chain(others.iter().map(|(_, ticket)| ticket)) {
-            let Some(held) = self.bans.get_mut(&ticket.id) else { continue };
+        if self.carrier.protection.closes {
+            let holds = |(_, state): &(&Id, &Enforcement)| state.failure().is_none();
+            let locked_out: Vec<Id> = states.iter().filter(holds).map(|(id, _)| id.clone()).collect();
+            self.carrier.protection.close(&self.jail, &locked_out, &self.carriage, &self.log);
+        }
+        for ticket in tickets {
             let state = states.remove(&ticket.id).unwrap_or(Enforcement::Unverified);
-            let before = held.tries;
-            if state.failure().is_none() {
-                locked_out.push(ticket.id.clone());
+            self.settle(&ticket.id, state, ticket.restored);
+        }
+        for id in self.ledger.in_order(states.keys()) {
+            if let Some(state) = states.remove(&id) {
+                self.settle(&id, state, false);
             }
-            match &state {
-                Enforcement::Failed(reason) | Enforcement::Absent(reason) => {
-                    let first = if let Enforcement::Absent(_) = state { ABSENT_RETRY } else { FIRST_RETRY };
-                    let pause = first.saturating_mul(1 << held.tries.min(6)).min(LONGEST_RETRY);
-                    held.tries += 1;
-                    held.again = Instant::now() + pause;
-                    if held.tries == 1 {
-                        let text = format!(
-                            "[{}] {} is NOT banned by action '{}': {reason}. Trying again",
-                            self.jail,
-                            ticket.id,
-                            self.carrier.name()
-                        );
-                        let event = Event::new(Kind::Failed).jail(&self.jail).address(&ticket.id);
-                        let event = event.text(&format!("action '{}': {reason}", self.carrier.name()));
-                        self.log.write_as(&LogLine::new(Level::ERROR, "actions", text), event);
-                    }
-                }
-                Enforcement::Enforced | Enforcement::Unverified if held.tries > 0 => {
+        }
+    }
+
+    /// Notes what has become of a ban, and tells it. Of restored ones nobody wants to know that all is well.
+    fn settle(&mut self, id: &Id, state: Enforcement, restored: bool) {
+        let kind = if state == Enforcement::Enforced { Kind::Enforced } else { Kind::Unverified };
+        let reason = state.failure().map(str::to_owned).unwrap_or_default();
+        let (jail, name) = (&self.jail, self.carrier.name());
+        let event = |kind| Event::new(kind).jail(jail).address(id);
+        match self.ledger.settle(id, state) {
+            Some(News::Failed) => {
+                let text = format!("[{jail}] {id} is NOT banned by action '{name}': {reason}. Trying again");
+                let event = event(Kind::Failed).text(&format!("action '{name}': {reason}"));
+                self.log.write_as(&LogLine::new(Level::ERROR, "actions", text), event);
+            }
+            Some(News::Holds(0)) if restored => {}
+            Some(News::Holds(failures)) => {
+                if failures > 0 {
                     let text = format!(
-                        "[{}] {} is banned now by action '{}', after {} failure(s)",
-                        self.jail,
-                        ticket.id,
-                        self.carrier.name(),
-                        held.tries
+                        "[{jail}] {id} is banned now by action '{name}', after {failures} failure(s)"
                     );
                     self.log.say(Level::NOTICE, "actions", text);
-                    held.tries = 0;
                 }
-                _ => {}
+                self.log.events().tell(event(kind).text(&format!("action '{name}'")));
             }
-            let kind = match state {
-                Enforcement::Enforced => Some(Kind::Enforced),
-                Enforcement::Unverified => Some(Kind::Unverified),
-                _ => None,
-            };
-            if let Some(kind) = kind.filter(|_| state != held.state && !(ticket.restored && before == 0)) {
-                let text = format!("action '{}'", self.carrier.name());
-                let event = Event::new(kind).jail(&self.jail).address(&ticket.id);
-                self.log.events().tell(event.text(&text));
-            }
-            if held.state != state {
-                held.since = Instant::now();
-            }
-            self.tally.remove(&held.state);
-            self.tally.add(&state);
-            if state.failure().is_some() {
-                self.failed.insert(ticket.id.clone());
-            } else {
-                self.failed.swap_remove(&ticket.id);
-            }
-            held.state = state;
+            Some(News::Nothing) | None => {}
         }
-        self.carrier.protection.close(&self.jail, &locked_out, &self.carriage, &self.log);
     }
 
     /// Whether these bans are in force; `None` where there is no ban.
     fn states(&self, ids: &[Id]) -> States {
-        let state = |id: &Id| match self.bans.get(id) {
-            Some(held) => Some(held.state.clone()),
-            None => self.restored.contains_key(id).then_some(Enforcement::Pending),
-        };
+        let waits = |id: &Id| self.restored.iter().any(|ticket| ticket.id == *id) && !self.ended.contains(id);
+        let state = |id: &Id| self.ledger.state(id).or_else(|| waits(id).then_some(Enforcement::Pending));
         States { action: self.carrier.name().to_owned(), bans: ids.iter().map(state).collect() }
     }
 
-    fn forget(&mut self, id: &Id) {
-        if let Some(held) = self.bans.swap_remove(id) {
-            self.tally.remove(&held.state);
-            self.failed.swap_remove(id);
-            self.inquiries.forget(id);
-        }
-    }
-
-    fn next_retry(&self) -> Option<Instant> {
-        self.failed.iter().filter_map(|id| self.bans.get(id)).map(|held| held.again).min()
-    }
-
     fn retry(&mut self) {
-        let now = Instant::now();
-        let failed = self.failed.iter().filter_map(|id| self.bans.get(id));
-        let due = failed.filter(|held| held.again <= now).take(RETRIED);
-        let tickets: Vec<Arc<Ticket>> = due.map(|held| Arc::clone(&held.ticket)).collect();
+        let tickets = self.ledger.due(Instant::now(), RETRIED);
         let states = self.carrier.ban(&tickets, true, &*self.facts, &self.log);
         self.keep(&tickets, states);
     }
 
     /// Somebody who should be locked out failed once more.
     fn check(&mut self, ticket: &Arc<Ticket>) {
-        let Some(held) = self.bans.get(&ticket.id) else { return };
-        let held = Arc::clone(&held.ticket);
+        let Some(held) = self.ledger.ticket(&ticket.id) else { return };
         let states = self.carrier.check(&held, &*self.facts, &self.log);
         if let Some(lost) = states {
             let text = format!("[{}] Reban {}, action '{}'", self.jail, ticket.id, self.carrier.name());
@@ -505,8 +441,7 @@ impl Working {
         if self.carrier.stays() && !(self.settled && self.restored.is_empty()) {
             return;
         }
-        let standing = self.bans.values().filter(|held| held.state.failure().is_none());
-        let tickets: Vec<Arc<Ticket>> = standing.map(|held| Arc::clone(&held.ticket)).collect();
+        let tickets = self.ledger.standing();
         let Some((said, states)) = self.carrier.verify(&tickets, &*self.facts, &self.log) else { return };
         let failed = states.values().filter(|state| state.failure().is_some()).count();
         let outcome =
@@ -519,12 +454,9 @@ impl Working {
     }
 
     fn lift_all(&mut self) {
-        let mut held: Vec<Held> = self.bans.drain(..).map(|(_, held)| held).collect();
-        held.sort_unstable_by_key(|held| held.number);
-        let tickets: Vec<Arc<Ticket>> = held.into_iter().map(|held| held.ticket).collect();
-        self.failed.clear();
+        let tickets = self.ledger.take_all();
         self.restored.clear();
-        self.tally = Tally::default();
+        self.ended.clear();
         self.carrier.lift_all(&tickets, &*self.facts, &self.log);
     }
 
@@ -532,9 +464,8 @@ impl Working {
         let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
         health.by = self.carrier.by();
         health.finding = self.carrier.finding().map(str::to_owned);
-        health.bans = self.tally;
+        health.bans = self.ledger.tally();
         health.bans.pending += self.restored.len();
-        let first = self.failed.first().and_then(|id| self.bans.get(id)).map(|held| &held.state);
-        health.reason = first.and_then(Enforcement::failure).map(str::to_owned);
+        health.reason = self.ledger.reason();
     }
 }

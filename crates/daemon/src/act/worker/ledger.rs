@@ -1,0 +1,310 @@
+//! The bans of one action: which are in force, which failed and when those are tried again.
+//!
+//! A hundred thousand of them are nothing unusual, so each takes little room: an action that the kernel carries out needs no
+//! more of a ticket than whom and how long.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use portcullis_jail::{Id, Ticket, Timestamp};
+use portcullis_value::Value;
+
+use super::health::{Enforcement, Tally};
+
+/// After the first failure a ban is tried again after this time, then after twice that, and so on.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+/// The same where the command succeeded and the kernel has nothing of it.
+const ABSENT_RETRY: Duration = Duration::from_secs(30);
+/// The longest pause between two tries.
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
+
+/// See the module.
+pub(super) struct Ledger {
+    bans: HashMap<Id, Held>,
+    /// All bans so far.
+    banned: u64,
+    /// Those that failed, by the time of the next try.
+    due: BTreeMap<(Instant, u64), Id>,
+    tally: Tally,
+    whole: bool,
+    began: Instant,
+}
+
+struct Held {
+    kept: Kept,
+    /// Its place among all bans.
+    number: u64,
+    state: State,
+    /// Milliseconds after the ledger's begin when the state began: half as long as an `Instant`.
+    since: u64,
+}
+
+enum Kept {
+    Whole(Arc<Ticket>),
+    /// Since when, and for how many seconds (NaN: the jail's time).
+    Brief(Timestamp, f64),
+}
+
+enum State {
+    Pending,
+    Enforced,
+    Unverified,
+    Failed(Box<Failure>),
+}
+
+struct Failure {
+    why: Enforcement,
+    tries: u32,
+    again: Instant,
+}
+
+/// What a ban's new state means for whom it is told.
+pub(super) enum News {
+    /// It failed, for the first time in a row.
+    Failed,
+    /// It holds, after so many failures (0: at once).
+    Holds(u32),
+    /// Nothing that is not known.
+    Nothing,
+}
+
+impl Ledger {
+    /// No bans. `whole`: tickets are kept with all that belongs to them.
+    pub(super) fn new(whole: bool) -> Self {
+        let began = Instant::now();
+        Ledger {
+            bans: HashMap::new(),
+            banned: 0,
+            due: BTreeMap::new(),
+            tally: Tally::default(),
+            whole,
+            began,
+        }
+    }
+
+    pub(super) fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    pub(super) fn contains(&self, id: &Id) -> bool {
+        self.bans.contains_key(id)
+    }
+
+    /// Takes a ban that is to be carried out.
+    pub(super) fn add(&mut self, ticket: &Arc<Ticket>) {
+        self.banned += 1;
+        self.remove(&ticket.id);
+        let held =
+            Held { kept: self.kept(ticket), number: self.banned, state: State::Pending, since: self.age() };
+        self.tally.add(&Enforcement::Pending);
+        self.bans.insert(ticket.id.clone(), held);
+    }
+
+    /// A ban has another time.
+    pub(super) fn replace(&mut self, ticket: &Arc<Ticket>) {
+        let kept = self.kept(ticket);
+        if let Some(held) = self.bans.get_mut(&ticket.id) {
+            held.kept = kept;
+        }
+    }
+
+    /// Forgets a ban.
+    pub(super) fn remove(&mut self, id: &Id) {
+        if let Some(held) = self.bans.remove(id) {
+            self.tally.remove(&held.state.told());
+            self.forget_failure(&held);
+            if self.bans.capacity() > 1024 && self.bans.capacity() > 8 * self.bans.len() {
+                self.bans.shrink_to(2 * self.bans.len());
+            }
+        }
+    }
+
+    /// Forgets all, and answers them in their order.
+    pub(super) fn take_all(&mut self) -> Vec<Arc<Ticket>> {
+        self.due.clear();
+        self.tally = Tally::default();
+        let mut held: Vec<(Id, Held)> = std::mem::take(&mut self.bans).into_iter().collect();
+        held.sort_unstable_by_key(|(_, held)| held.number);
+        held.into_iter().map(|(id, held)| held.kept.ticket(&id)).collect()
+    }
+
+    /// Notes what has become of a ban that is held. Answers what it means, and the place of the ban among all.
+    pub(super) fn settle(&mut self, id: &Id, state: Enforcement) -> Option<News> {
+        let held = self.bans.get_mut(id)?;
+        let before = held.state.told();
+        let age = self.began.elapsed().as_millis() as u64;
+        let tries = held.state.tries();
+        if let State::Failed(failure) = &held.state {
+            self.due.remove(&(failure.again, held.number));
+        }
+        let (new, news) = match &state {
+            Enforcement::Pending => (State::Pending, News::Nothing),
+            Enforcement::Failed(_) | Enforcement::Absent(_) => {
+                let first = if let Enforcement::Absent(_) = state { ABSENT_RETRY } else { FIRST_RETRY };
+                let pause = first.saturating_mul(1 << tries.min(6)).min(LONGEST_RETRY);
+                let again = Instant::now() + pause;
+                self.due.insert((again, held.number), id.clone());
+                let failure = Failure { why: state.clone(), tries: tries + 1, again };
+                (State::Failed(Box::new(failure)), if tries == 0 { News::Failed } else { News::Nothing })
+            }
+            holds => {
+                let news = if *holds == before { News::Nothing } else { News::Holds(tries) };
+                (if *holds == Enforcement::Enforced { State::Enforced } else { State::Unverified }, news)
+            }
+        };
+        if state != before {
+            held.since = age;
+        }
+        held.state = new;
+        self.tally.remove(&before);
+        self.tally.add(&state);
+        Some(news)
+    }
+
+    /// Whether a ban is in force; `None` when there is none.
+    pub(super) fn state(&self, id: &Id) -> Option<Enforcement> {
+        self.bans.get(id).map(|held| held.state.told())
+    }
+
+    /// For how long a ban has been in force; `None` when there is none, or it is not.
+    pub(super) fn stands_for(&self, id: &Id) -> Option<Duration> {
+        let held = self.bans.get(id)?;
+        let stands = matches!(held.state, State::Enforced | State::Unverified);
+        stands.then(|| Duration::from_millis(self.age().saturating_sub(held.since)))
+    }
+
+    /// The ticket of a ban.
+    pub(super) fn ticket(&self, id: &Id) -> Option<Arc<Ticket>> {
+        self.bans.get(id).map(|held| held.kept.ticket(id))
+    }
+
+    /// All that should be in force and are not known to have failed, in their order.
+    pub(super) fn standing(&self) -> Vec<Arc<Ticket>> {
+        let standing = self.bans.iter().filter(|(_, held)| !matches!(held.state, State::Failed(_)));
+        let mut standing: Vec<(&Id, &Held)> = standing.collect();
+        standing.sort_unstable_by_key(|(_, held)| held.number);
+        standing.into_iter().map(|(id, held)| held.kept.ticket(id)).collect()
+    }
+
+    /// Those of `ids` that are held, in the order of their bans.
+    pub(super) fn in_order<'a>(&self, ids: impl Iterator<Item = &'a Id>) -> Vec<Id> {
+        let mut held: Vec<(u64, &Id)> = ids.filter_map(|id| Some((self.bans.get(id)?.number, id))).collect();
+        held.sort_unstable_by_key(|(number, _)| *number);
+        held.into_iter().map(|(_, id)| id.clone()).collect()
+    }
+
+    /// When the next failed ban is to be tried again.
+    pub(super) fn next_retry(&self) -> Option<Instant> {
+        self.due.keys().next().map(|(again, _)| *again)
+    }
+
+    /// Failed bans whose time has come, at most so many.
+    pub(super) fn due(&self, now: Instant, most: usize) -> Vec<Arc<Ticket>> {
+        let due = self.due.iter().take_while(|((again, _), _)| *again <= now).take(most);
+        due.filter_map(|(_, id)| self.ticket(id)).collect()
+    }
+
+    /// Why the first failed one is not in force.
+    pub(super) fn reason(&self) -> Option<String> {
+        let first = self.due.values().next().and_then(|id| self.state(id));
+        first.and_then(|state| state.failure().map(str::to_owned))
+    }
+
+    fn age(&self) -> u64 {
+        self.began.elapsed().as_millis() as u64
+    }
+
+    fn kept(&self, ticket: &Arc<Ticket>) -> Kept {
+        if self.whole {
+            return Kept::Whole(Arc::clone(ticket));
+        }
+        let seconds =
+            ticket.bantime.as_ref().map_or(f64::NAN, |time| portcullis_value::float(time).unwrap_or(-1.0));
+        Kept::Brief(ticket.time, seconds)
+    }
+
+    fn forget_failure(&mut self, held: &Held) {
+        if let State::Failed(failure) = &held.state {
+            self.due.remove(&(failure.again, held.number));
+        }
+    }
+}
+
+impl Kept {
+    fn ticket(&self, id: &Id) -> Arc<Ticket> {
+        match self {
+            Kept::Whole(ticket) => Arc::clone(ticket),
+            Kept::Brief(time, seconds) => {
+                let bantime = (!seconds.is_nan()).then_some(Value::Float(*seconds));
+                Arc::new(Ticket { bantime, ..Ticket::by_hand(id.clone(), *time) })
+            }
+        }
+    }
+}
+
+impl State {
+    fn told(&self) -> Enforcement {
+        match self {
+            State::Pending => Enforcement::Pending,
+            State::Enforced => Enforcement::Enforced,
+            State::Unverified => Enforcement::Unverified,
+            State::Failed(failure) => failure.why.clone(),
+        }
+    }
+
+    fn tries(&self) -> u32 {
+        if let State::Failed(failure) = self { failure.tries } else { 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ticket(n: u8) -> Arc<Ticket> {
+        let ticket = Ticket::by_hand(Id::new(&format!("192.0.2.{n}")), Timestamp(f64::from(n)));
+        Arc::new(Ticket { bantime: Some(Value::Int(600)), failures: 7, ..ticket })
+    }
+
+    #[test]
+    fn a_failed_ban_is_due_after_a_second_then_after_two_and_no_more_once_it_holds() {
+        let mut ledger = Ledger::new(true);
+        let one = ticket(1);
+        ledger.add(&one);
+        let failed = || Enforcement::Failed("x".into());
+        assert!(matches!(ledger.settle(&one.id, failed()), Some(News::Failed)));
+        let first = ledger.next_retry().unwrap();
+        assert!(ledger.due(Instant::now(), 9).is_empty());
+        assert_eq!(ledger.due(first, 9), [Arc::clone(&one)]);
+        assert!(matches!(ledger.settle(&one.id, failed()), Some(News::Nothing)));
+        assert!(ledger.next_retry().unwrap() > first + Duration::from_millis(900));
+        assert_eq!((ledger.tally().failed, ledger.reason().as_deref()), (1, Some("x")));
+        assert!(matches!(ledger.settle(&one.id, Enforcement::Enforced), Some(News::Holds(2))));
+        assert!(matches!(ledger.settle(&one.id, Enforcement::Enforced), Some(News::Nothing)));
+        assert_eq!((ledger.next_retry(), ledger.tally().enforced, ledger.tally().failed), (None, 1, 0));
+        assert!(ledger.settle(&ticket(2).id, Enforcement::Enforced).is_none());
+    }
+
+    #[test]
+    fn bans_keep_their_order_and_what_the_kernel_needs_of_them() {
+        for whole in [true, false] {
+            let mut ledger = Ledger::new(whole);
+            for n in [3, 1, 2, 5] {
+                ledger.add(&ticket(n));
+            }
+            ledger.settle(&ticket(1).id, Enforcement::Absent("gone".into()));
+            ledger.remove(&ticket(5).id);
+            let ids = |tickets: Vec<Arc<Ticket>>| tickets.iter().map(|t| t.id.clone()).collect::<Vec<_>>();
+            assert_eq!(ids(ledger.standing()), [ticket(3).id.clone(), ticket(2).id.clone()]);
+            let kept = ledger.ticket(&ticket(3).id).unwrap();
+            assert_eq!((kept.time, kept.failures), (Timestamp(3.0), if whole { 7 } else { 0 }));
+            assert_eq!(portcullis_value::float(kept.bantime.as_ref().unwrap()).ok(), Some(600.0));
+            assert_eq!(
+                ids(ledger.take_all()),
+                [ticket(3).id.clone(), ticket(1).id.clone(), ticket(2).id.clone()]
+            );
+            assert_eq!((ledger.tally(), ledger.next_retry()), (Tally::default(), None));
+        }
+    }
+}
