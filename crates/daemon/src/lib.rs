@@ -18,5 +18,6 @@ mod start;
 pub mod store;
 pub mod watch;
 
+pub use jailer::explain::without_server as explain;
 pub use options::Options;
 pub use start::{Ended, StartError, run};

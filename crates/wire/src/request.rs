@@ -12,7 +12,7 @@ use crate::table::{self, At};
 use crate::words::{Words, exception, is_late, items, missing_argument, type_error};
 
 pub use ours::{Ban, Ours};
-pub(crate) use ours::{ban, banned, bans, events, unban};
+pub(crate) use ours::{ban, banned, bans, events, explain, unban};
 
 /// A value whose error counts only after the jail (or the action, or the database) was found.
 pub type Late<T> = Result<T, Exception>;

@@ -24,6 +24,7 @@ use portcullis_wire::event::Kind;
                   portcullis banned 192.0.2.66        is it banned? since when, by which lines, in force?\n  \
                   portcullis log -f --jail sshd       what happens, as it happens\n  \
                   portcullis restart                  after an upgrade: no ban is lifted meanwhile\n  \
+                  portcullis explain --jail sshd LINE why is this line's host not banned?\n  \
                   portcullis check                    what is wrong with the configuration?\n  \
                   portcullis config show sshd bantime where does this value come from?\n  \
                   portcullis server -f start          a server in the foreground, with /etc/fail2ban\n  \
@@ -104,6 +105,21 @@ pub(crate) enum Command {
                       portcullis log -f --json | jq -r 'select(.kind == \"failed\").text'"
     )]
     Log(Log),
+    /// Explain what becomes of a line in a jail or a filter: why is it not banned?
+    #[command(
+        after_help = "Asks the running server's jail: its settings, its present tally and bans; nothing is counted. Without a server,\n\
+                      or with --offline, goes by the configuration. Each line has one outcome: banned, counted, last-straw (the\n\
+                      next one bans), future (counts, but its clock is wrong), failure (with --filter); or else missed (nothing\n\
+                      matches; the nearest regex is shown), ignoreregex, ignored, usedns, no-address, no-failure, no-date, too-old,\n\
+                      at-rest (idle, not started, dry run).\n\
+                      Exit code: 0 the last line counts as a failure, or its host is banned, 1 it does not count, 2 wrong\n\
+                      arguments, 3 the server does not answer or permission denied.\n\n\
+                      Examples:\n  \
+                      portcullis explain --jail sshd 'Nov 22 10:00:01 srv sshd[7]: Failed password for root from 192.0.2.1'\n  \
+                      portcullis explain --jail sshd /var/log/auth.log      its last ten lines\n  \
+                      portcullis explain --filter 'sshd[mode=aggressive]' LINE --json"
+    )]
+    Explain(Explain),
     /// Read the configuration again, for all jails or for one
     #[command(
         after_help = "Exit code: 0 all of it is in force, 1 something is not (what runs stays as it was), 2 wrong arguments,\n\
@@ -273,6 +289,32 @@ pub(crate) struct Log {
     #[arg(short, long, value_parser = kind_parser())]
     pub(crate) kind: Vec<Kind>,
     /// A JSON object for each event, on a line of its own
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+/// What `explain` is about.
+#[derive(Debug, clap::Args)]
+#[group(id = "judge", required = true, multiple = false, args = ["jail", "filter"])]
+pub(crate) struct Explain {
+    /// A line as it stands in a log, with its date; or a file of them
+    #[arg(value_name = "LINE|FILE")]
+    pub(crate) line: String,
+    /// The jail that judges
+    #[arg(short, long)]
+    pub(crate) jail: Option<String>,
+    /// The filter that judges, also with options: 'sshd[mode=aggressive]'
+    #[arg(short, long)]
+    pub(crate) filter: Option<String>,
+    /// Of a file, so many lines, the last ones
+    #[arg(short, long, value_name = "NUMBER", default_value = "10", value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub(crate) number: u8,
+    /// Do not ask the server
+    #[arg(long)]
+    pub(crate) offline: bool,
+    /// The explanation as JSON
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]

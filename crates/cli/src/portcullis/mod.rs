@@ -7,6 +7,7 @@ pub(crate) mod answer;
 mod arguments;
 mod ban;
 mod banned;
+mod explain;
 mod human;
 mod jails;
 mod json;
@@ -44,6 +45,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Jails(wanted) => jails::run(&wanted),
         Command::Top(_) => Ok(WELL),
         Command::Log(wanted) => log::run(&wanted),
+        Command::Explain(wanted) => explain::run(&wanted),
         Command::Reload(wanted) => reload::run(&wanted),
         Command::Restart(wanted) => restart::run(&wanted),
         Command::Check(check) => return check::run(&check),

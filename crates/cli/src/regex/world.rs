@@ -6,7 +6,7 @@ use portcullis_jail::action::Script;
 use portcullis_jail::{History, Id, Outside};
 
 /// The resolver, and nothing else.
-pub(super) struct World;
+pub(crate) struct World;
 
 impl Outside for World {
     fn resolve(&mut self, name: &str) -> Result<Vec<IpAddr>, String> {

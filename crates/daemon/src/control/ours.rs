@@ -11,6 +11,7 @@ use portcullis_wire::request::{Ban, Ours};
 
 use super::{Server, dict, lock};
 use crate::act::worker::{Enforcement, States};
+use crate::jailer::explain::Explainer;
 use crate::jailer::{Answer, Jailer, Order};
 
 /// How long a report waits for one jail.
@@ -54,6 +55,7 @@ impl Server {
                 let deadline = Instant::now() + REPORT_PATIENCE;
                 Ok(Value::List(answers.iter().filter_map(|answer| value_by(answer, deadline)).collect()))
             }
+            Ours::Explain { jail, lines } => self.explain(&jail, &lines),
             Ours::Events { after, wait, most } => {
                 let wait = Duration::try_from_secs_f64(wait).unwrap_or_default();
                 let Value::Dict(mut events) = self.log.events().after(after, wait, most) else {
@@ -64,6 +66,29 @@ impl Server {
                 Ok(Value::Dict(events))
             }
         }
+    }
+
+    /// What becomes of lines in a jail. They are judged here, in a filter like the jail's: the jail goes on meanwhile.
+    fn explain(&self, jail: &str, lines: &[String]) -> Result<Value, Exception> {
+        let jail = self.jail(jail)?;
+        let gone = |_| super::unknown_jail(&jail.name);
+        let (reply, sketch) = unbounded();
+        jail.order(Order::Sketch(reply));
+        let mut explainer = Explainer::new(sketch.recv_timeout(REPORT_PATIENCE).map_err(gone)?)?;
+        let mut outside = self.surroundings.outside(&jail.name);
+        let mut told = Vec::new();
+        for line in lines {
+            let judged = explainer.judge(line, &mut outside);
+            let offenders = judged.offenders();
+            let mut standings = Vec::new();
+            if !offenders.is_empty() {
+                let (reply, answer) = unbounded();
+                jail.order(Order::Standings(offenders.into(), reply));
+                standings = answer.recv_timeout(REPORT_PATIENCE).map_err(gone)?;
+            }
+            told.push(explainer.tell(&judged, standings));
+        }
+        Ok(Value::List(told))
     }
 
     /// These jails; all when none is named.

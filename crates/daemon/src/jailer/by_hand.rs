@@ -163,7 +163,7 @@ impl Running {
 }
 
 /// The ban of this identity, or of the narrowest network around it.
-fn holding(bans: &Bans, id: &Id) -> Option<Ticket> {
+pub(super) fn holding(bans: &Bans, id: &Id) -> Option<Ticket> {
     if let Some(ticket) = bans.ticket(id) {
         return Some(ticket);
     }

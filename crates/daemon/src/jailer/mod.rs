@@ -9,6 +9,7 @@ mod by_hand;
 mod calls;
 mod changes;
 mod definition;
+pub(crate) mod explain;
 mod outside;
 mod running;
 mod surroundings;
@@ -81,6 +82,10 @@ pub(crate) enum Order {
         newest: usize,
         networks: usize,
     },
+    /// For `portcullis explain`: what makes the jail's judgement.
+    Sketch(Sender<explain::Sketch>),
+    /// For `portcullis explain`: where these offenders stand.
+    Standings(Arc<[Id]>, Sender<Vec<explain::Standing>>),
     /// Lift or leave the bans, stop the actions, and end.
     Stop,
 }

@@ -190,6 +190,15 @@ impl Running {
             Order::UnbanByHand(ips) => self.carried_out(|jail, done| Ok(jail.unban_each(&ips, &done))),
             Order::About(ids, states) => Ok(self.about(&ids, &states)).into(),
             Order::Bans { newest, networks } => Ok(self.bans(newest, networks)).into(),
+            Order::Sketch(reply) => {
+                // A client that has gone away does not see it.
+                let _ = reply.send(self.definition.sketch());
+                Ok(Value::None).into()
+            }
+            Order::Standings(ids, reply) => {
+                let _ = reply.send(self.standings(&ids));
+                Ok(Value::None).into()
+            }
             // Ends the thread: see `run`.
             Order::Stop => Ok(Value::None).into(),
         }

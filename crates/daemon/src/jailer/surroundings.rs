@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use portcullis_config::{JailSettings, Settings, Source};
-use portcullis_jail::Timestamp;
+use portcullis_jail::{Outside, Timestamp};
 
+use super::outside::JailOutside;
 use crate::act::worker::Shelter;
 use crate::incident::Incidents;
 use crate::lockout::Lockout;
@@ -58,6 +59,11 @@ impl Surroundings {
             settings: Arc::new(Mutex::new(options.settings.clone())),
             log,
         })
+    }
+
+    /// The world as a jail sees it.
+    pub(crate) fn outside(&self, jail: &Arc<str>) -> impl Outside {
+        JailOutside::new(Arc::clone(jail), self)
     }
 
     pub(crate) fn watch(&self, means: Means) -> &Watch {

@@ -20,3 +20,4 @@ pub use explain::{DateCut, Explanation, Nearest};
 pub use identity::UseDns;
 pub use judge::{DatedLine, Hit, Moment, Status, Verdict};
 pub use settings::{Counters, Filter, LONGEST_LINE, RegexError};
+pub use tags::written;

@@ -62,8 +62,8 @@ fn whole(tag: &str, names: bool) -> Option<String> {
     })
 }
 
-/// The tags of addresses put back where [`expand`] has written them out: for people.
-pub(super) fn written(regex: &str) -> String {
+/// A regex whose tags were written out, with the tags of addresses put back: for people.
+pub fn written(regex: &str) -> String {
     let mut text = regex.to_owned();
     for tag in ["HOST", "SUBNET", "ADDR", "DNS"] {
         text = text.replace(&whole(tag, true).unwrap_or_default(), &format!("<{tag}>"));

@@ -13,6 +13,8 @@ const LONGEST_WAIT: f64 = 60.0;
 const LONGEST_WHY: usize = 1000;
 /// So many addresses may be named at once.
 const MOST_ADDRESSES: usize = 10_000;
+/// So many lines are explained at once.
+const MOST_LINES: usize = 100;
 
 /// A request of `portcullis`.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +43,13 @@ pub enum Ours {
         newest: usize,
         /// So many networks of each, those with the most bans first.
         networks: usize,
+    },
+    /// `portcullis-explain` → a list of dicts, one for each line: what becomes of it, and why
+    Explain {
+        /// Whose judgement.
+        jail: String,
+        /// Lines as they stand in a log.
+        lines: Vec<String>,
     },
     /// `portcullis-events` → a dict: what happened
     Events {
@@ -126,6 +135,16 @@ pub(crate) fn unban(w: Words<'_>) -> Result<Ours> {
 
 pub(crate) fn banned(w: Words<'_>) -> Result<Ours> {
     Ok(Ours::Banned(Asked::of(w)?.texts("addresses")?))
+}
+
+pub(crate) fn explain(w: Words<'_>) -> Result<Ours> {
+    let asked = Asked::of(w)?;
+    let lines = asked.texts("lines")?;
+    if lines.len() > MOST_LINES {
+        return Err(Exception::builtin("ValueError", format!("more than {MOST_LINES} lines at once")));
+    }
+    let jail = asked.given("jail").map(strict_text).transpose()?.unwrap_or_default();
+    Ok(Ours::Explain { jail, lines })
 }
 
 pub(crate) fn bans(w: Words<'_>) -> Result<Ours> {

@@ -42,6 +42,12 @@ pub(super) static ENTRIES: &[Entry] = &[
         forms: &[],
     },
     Entry {
+        name: "portcullis-explain",
+        at: At::Server(|w| request::explain(w).map(Request::Ours)),
+        show: Show::Text,
+        forms: &[],
+    },
+    Entry {
         name: "portcullis-events",
         at: At::Server(|w| request::events(w).map(Request::Ours)),
         show: Show::Text,
