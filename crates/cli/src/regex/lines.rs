@@ -27,6 +27,9 @@ pub(super) struct Lines {
     encoding: Encoding,
     bytes: Vec<u8>,
     text: String,
+    /// Bytes of the file, and of them read.
+    size: u64,
+    read: u64,
 }
 
 /// The systemd journal, entry by entry.
@@ -54,8 +57,9 @@ pub(super) fn open(options: &Options, journalmatch: &[&str], out: &mut impl Writ
             writeln!(out, "Use         log file : {}\nUse         encoding : {encoding}", options.log)?;
         }
         let file = File::open(path).map_err(|error| Stop::Error(format!("{}: {error}", options.log)))?;
+        let size = file.metadata().map_or(0, |meta| meta.len());
         let file = BufReader::with_capacity(1 << 17, file);
-        let lines = Lines { file, encoding: known, bytes: Vec::new(), text: String::new() };
+        let lines = Lines { file, encoding: known, bytes: Vec::new(), text: String::new(), size, read: 0 };
         return Ok(Log::File(Box::new(lines)));
     }
     if is_journal(options) {
@@ -159,6 +163,16 @@ impl Entries {
 }
 
 impl Lines {
+    /// How many bytes the file had when it was opened.
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// How many were read.
+    pub(super) fn read(&self) -> u64 {
+        self.read
+    }
+
     /// The next line without its end; valid until the next call.
     pub(super) fn next(&mut self) -> std::io::Result<Option<&str>> {
         self.bytes.clear();
@@ -185,6 +199,7 @@ impl Lines {
                 return Ok(None);
             }
         }
+        self.read += self.bytes.len() as u64;
         match self.encoding.decode(&self.bytes).0 {
             Cow::Borrowed(text) => Ok(Some(text.trim_end_matches(['\r', '\n']))),
             Cow::Owned(text) => {

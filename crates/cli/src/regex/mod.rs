@@ -2,6 +2,7 @@
 
 mod lines;
 mod options;
+mod progress;
 mod report;
 mod row;
 mod tester;
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 
 use options::{Options, Parsed};
 use tester::Tester;
+pub(crate) use world::World;
 
 /// Exit status of a run that could not begin; Fail2ban exits with -1.
 const FAILED: u8 = 255;

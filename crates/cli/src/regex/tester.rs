@@ -14,6 +14,7 @@ use portcullis_daemon::journal::Line;
 
 use super::lines::{self, Log};
 use super::options::Options;
+use super::progress::Progress;
 use super::report::{Sum, shortened};
 use super::row::{Row, Time};
 use super::world::World;
@@ -258,10 +259,14 @@ impl<'o> Tester<'o> {
     pub(super) fn process(&mut self, log: Log, out: &mut impl Write) -> Result<(), Stop> {
         match log {
             Log::File(mut lines) => {
-                while let Some(line) =
-                    lines.next().map_err(|error| Stop::Error(format!("{}: {error}", self.options.log)))?
-                {
-                    self.line(line, out)?;
+                let mut progress = Progress::new(lines.size(), self.options.out.is_some());
+                loop {
+                    progress.line(|| lines.read());
+                    let line = lines.next();
+                    match line.map_err(|error| Stop::Error(format!("{}: {error}", self.options.log)))? {
+                        Some(line) => self.line(line, out)?,
+                        None => break,
+                    }
                 }
             }
             Log::Journal(mut entries) => {
