@@ -364,8 +364,10 @@ pub fn without_server(
             }
             Ok(Request::JailSet { jail: name, what }) if name == jail => match what {
                 // Files need not be there, and nothing is carried out.
-                JailSet::AddLogPath { .. } | JailSet::AddAction { .. } | JailSet::Action { .. } => {}
-                JailSet::ActionProperties { .. } => {}
+                JailSet::AddLogPath { .. }
+                | JailSet::AddAction { .. }
+                | JailSet::Action { .. }
+                | JailSet::ActionProperties { .. } => {}
                 what => definition.set(what, &log)?,
             },
             _ => {}
