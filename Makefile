@@ -46,6 +46,7 @@ bench: release ## Ours and the genuine Fail2ban in one run, and the ratio
 	@target/release/examples/bench
 	@target/release/examples/bans
 	@target/release/examples/lines
+	@target/release/examples/control
 
 fetch: ## The genuine Fail2ban and the tools of the tests, unpacked under target/, nothing installed
 	@compliance/fetch tools genuine
