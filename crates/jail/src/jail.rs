@@ -7,6 +7,7 @@ mod by_hand;
 
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use jiff::tz::TimeZone;
 use portcullis_value::{Number, Value};
 
@@ -14,6 +15,7 @@ use crate::ban::increment::{Increment, NewBan};
 use crate::ban::{Added, Bans, CHECK_AGE, not_banned_line, unban_line};
 use crate::filter::{DatedLine, Filter, Moment, Verdict};
 use crate::ignore::Ignore;
+use crate::networks::Networks;
 use crate::tally::{Tally, known};
 use crate::time::local_text;
 use crate::{Failure, Id, Level, LogLine, MatchedLine, Outside, Ticket, Timestamp};
@@ -64,6 +66,8 @@ pub struct Jail {
     pub bans: Bans,
     /// How ban times grow.
     pub increment: Increment,
+    /// Which offenders are taken together.
+    pub networks: Networks,
     /// Detect and tell, but ban nobody.
     pub dry_run: bool,
     zone: TimeZone,
@@ -89,6 +93,7 @@ impl Jail {
             tally: Tally::default(),
             bans: Bans::new(&Value::Int(600)),
             increment: Increment::default(),
+            networks: Networks::default(),
             dry_run: false,
             zone,
             due: Vec::new(),
@@ -128,7 +133,13 @@ impl Jail {
         }
     }
 
-    fn failed(&mut self, failure: Failure, at: Moment, outside: &mut dyn Outside, effects: &mut Vec<Effect>) {
+    fn failed(
+        &mut self,
+        mut failure: Failure,
+        at: Moment,
+        outside: &mut dyn Outside,
+        effects: &mut Vec<Effect>,
+    ) {
         let mut lines = Vec::new();
         let ignored = self.ignore.check(&self.name, &failure, at.now, outside, &mut lines);
         effects.extend(lines.into_iter().map(Effect::Say));
@@ -139,6 +150,11 @@ impl Jail {
         let found = format!("[{jail}] Found {id} - {}", local_text(failure.time, &self.zone));
         effects.push(Effect::Say(LogLine::new(Level::INFO, "filter", found)));
         effects.push(Effect::Found(failure.id.clone()));
+        if let Some(network) = self.networks.counted_as(&failure.id)
+            && network.net().is_some_and(|net| self.may_ban(net, outside, effects))
+        {
+            failure.id = network;
+        }
         if self.bans.begin(&failure.id).is_some_and(|begin| failure.time.since(begin) > SETTLED) {
             effects.push(Effect::StillFails(failure.id.clone()));
         }
@@ -156,7 +172,8 @@ impl Jail {
         let again = self.increment.is_on().then(|| failure.clone());
         self.due.extend(self.tally.failed(failure, attempts));
         let Some(failure) = again else { return };
-        let Some(history) = outside.history(&failure.id, self.increment.overalljails()) else { return };
+        let overalljails = self.increment.overalljails();
+        let Some(history) = self.networks.history(&failure.id, overalljails, outside) else { return };
         let Some(known) = known(&history, failure.time, self.tally.settings().maxretry) else { return };
         effects.push(Effect::Say(known.line(&self.name, &failure.id, &self.zone)));
         if let Some(extra) = known.extra() {
@@ -196,6 +213,9 @@ impl Jail {
                 if !restored {
                     self.remember(&ticket, at, outside, effects);
                 }
+                if let Some(net) = self.networks.banned(&ticket.id) {
+                    self.ban_around(net, &ticket, at, outside, effects);
+                }
                 true
             }
             Added::AlreadyBanned { age, .. } => {
@@ -208,6 +228,52 @@ impl Jail {
         }
     }
 
+    /// Too many of one network are banned: the network is, in their place. Not where somebody in it must not be.
+    fn ban_around(
+        &mut self,
+        net: IpNet,
+        last: &Ticket,
+        at: Moment,
+        outside: &mut dyn Outside,
+        effects: &mut Vec<Effect>,
+    ) {
+        let id = Id::from(net);
+        if self.bans.contains(&id) || !self.may_ban(net, outside, effects) {
+            return;
+        }
+        let text = format!(
+            "[{}] More than {} addresses of {id} are banned: the network is, in their place",
+            self.name,
+            self.networks.limit()
+        );
+        effects.push(Effect::Say(LogLine::new(Level::NOTICE, "actions", text)));
+        let whole = Ticket { id: id.clone(), ip: None, restored: false, ..last.clone() };
+        if !self.ban(whole, at, outside, effects) {
+            return;
+        }
+        // Whoever is to stay longer than the network does stays by himself.
+        let until = self.bans.end(&id).flatten();
+        let inside = |other: &&Id| **other != id && other.net().is_some_and(|inner| net.contains(&inner));
+        let shorter = |other: &&Id| match (self.bans.end(other).flatten(), until) {
+            (_, None) => true,
+            (None, Some(_)) => false,
+            (Some(end), Some(until)) => end <= until,
+        };
+        let replaced: Vec<Id> = self.bans.ids().filter(inside).filter(shorter).cloned().collect();
+        for id in replaced {
+            let ended = self.bans.unban(&id);
+            self.let_go(ended, effects);
+        }
+    }
+
+    /// Whether nobody who must not be banned is in this network.
+    fn may_ban(&mut self, net: IpNet, outside: &mut dyn Outside, effects: &mut Vec<Effect>) -> bool {
+        let mut lines = Vec::new();
+        let touches = self.ignore.touches(net, outside, &mut lines);
+        effects.extend(lines.into_iter().map(Effect::Say));
+        !touches && outside.why_not(&Id::from(net)).is_none()
+    }
+
     /// The database learns of a ban; and with `bantime.increment` a known offender's ban gets longer, after it was carried
     /// out with the plain ban time, as Fail2ban's observer does it.
     fn remember(
@@ -218,7 +284,7 @@ impl Jail {
         effects: &mut Vec<Effect>,
     ) {
         let history = if self.increment.is_on() {
-            outside.history(&ticket.id, self.increment.overalljails())
+            self.networks.history(&ticket.id, self.increment.overalljails(), outside)
         } else {
             None
         };
@@ -305,6 +371,7 @@ impl Jail {
 
     fn let_go(&mut self, ended: Vec<Ticket>, effects: &mut Vec<Effect>) {
         for ticket in ended {
+            self.networks.ended(&ticket.id);
             effects.push(Effect::Say(unban_line(&self.name, &ticket.id)));
             effects.push(Effect::Unban(Arc::new(ticket)));
         }

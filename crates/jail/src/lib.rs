@@ -14,6 +14,7 @@ pub mod filter;
 pub mod id;
 pub mod ignore;
 pub mod jail;
+pub mod networks;
 pub mod outside;
 pub mod tally;
 pub mod time;

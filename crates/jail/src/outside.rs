@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use portcullis_value::Value;
 
 use crate::action::Script;
@@ -47,6 +48,12 @@ pub trait Outside {
 
     /// Whether the address is one of this machine's own.
     fn is_own(&mut self, id: &Id) -> bool;
+
+    /// Whether one of this machine's own addresses is in this network.
+    fn owns_one_of(&mut self, net: IpNet) -> bool {
+        let _ = net;
+        false
+    }
 
     /// Runs an `ignorecommand` under a time limit; its exit status (negative: the signal that ended it), or what went
     /// wrong. What its exit status means is not looked at here.

@@ -41,12 +41,22 @@ impl Running {
         self.get_after(shown).into()
     }
 
+    /// Takes over what `portcullis.conf` says of networks.
+    fn set_networks(&mut self) {
+        let name = Arc::clone(self.definition.name());
+        let limit = self.surroundings.settings_of(&name).networkban;
+        let jail = &mut self.definition.jail;
+        jail.networks.prefix = self.surroundings.ipv6_prefix(&name);
+        jail.networks.set_limit(limit, jail.bans.ids());
+    }
+
     /// The jail begins to work: actions, bans from the database, files.
     pub(super) fn start(&mut self) -> Result<(), Exception> {
         if self.started {
             return Ok(());
         }
         self.started = true;
+        self.set_networks();
         let name = Arc::clone(self.definition.name());
         self.surroundings.store.jail_started(&name);
         for action in self.definition.actions.values().cloned().collect::<Vec<_>>() {
@@ -268,6 +278,7 @@ impl Running {
             }
             return;
         }
+        self.set_networks();
         self.follow_difference(&before);
         self.reread_journal(&selection);
         let kept: Vec<String> = actions

@@ -72,6 +72,12 @@ impl Outside for JailOutside {
         self.own.as_ref().is_some_and(|(_, own)| own.contains(&address))
     }
 
+    fn owns_one_of(&mut self, net: ipnet::IpNet) -> bool {
+        // Makes sure that the list is there, and fresh.
+        self.is_own(&Id::from(net.addr()));
+        self.own.as_ref().is_some_and(|(_, own)| own.iter().any(|address| net.contains(address)))
+    }
+
     fn run(&mut self, script: &Script) -> Result<i32, String> {
         let exit = self.shell.run(script, COMMAND_PATIENCE);
         match exit.status {

@@ -79,6 +79,11 @@ impl Surroundings {
         self.settings.lock().unwrap_or_else(PoisonError::into_inner).of(jail).clone()
     }
 
+    /// How many bits of an IPv6 address tell one offender of this jail from another.
+    pub(crate) fn ipv6_prefix(&self, jail: &str) -> u8 {
+        self.settings_of(jail).ipv6prefix.unwrap_or(if self.source.uses_catalogue() { 64 } else { 128 })
+    }
+
     /// Whether detection of this jail spares administrators who are logged in, the gateway and this machine.
     pub(crate) fn protects_admin(&self, jail: &str) -> bool {
         self.settings_of(jail).protectadmin.unwrap_or(self.source.uses_catalogue())

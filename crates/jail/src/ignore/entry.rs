@@ -59,6 +59,31 @@ impl Entry {
     }
 }
 
+impl Entry {
+    /// Whether this entry means somebody in this network.
+    pub(super) fn touches(
+        &mut self,
+        net: IpNet,
+        outside: &mut dyn Outside,
+        lines: &mut Vec<LogLine>,
+    ) -> bool {
+        let meets = |other: &IpNet| net.contains(other) || other.contains(&net);
+        match self {
+            Entry::Address(id) | Entry::Network(id) => id.covers().as_ref().is_some_and(meets),
+            Entry::Name(name) => name_is_in(name, net, outside),
+            Entry::File(set) => {
+                set.refresh(outside, lines);
+                set.networks.iter().any(meets) || set.names.iter().any(|name| name_is_in(name, net, outside))
+            }
+        }
+    }
+}
+
+/// A name that nobody resolves just now might be anywhere.
+fn name_is_in(name: &str, net: IpNet, outside: &mut dyn Outside) -> bool {
+    outside.resolve(name).map_or(true, |addresses| addresses.iter().any(|address| net.contains(address)))
+}
+
 fn has_name(name: &str, id: &Id, outside: &mut dyn Outside, lines: &mut Vec<LogLine>) -> bool {
     let Some(address) = id.address() else { return false };
     match outside.resolve(name) {

@@ -11,6 +11,7 @@ mod tests;
 use std::cell::RefCell;
 
 use indexmap::IndexSet;
+use ipnet::IpNet;
 use portcullis_value::{Exception, Number, Value, repr_str};
 
 use crate::action::{Counters, Facts, Info, Past, Script, script};
@@ -176,6 +177,15 @@ impl Ignore {
             return Some("ip".into());
         }
         self.list.iter_mut().find_map(|entry| entry.matches(id, outside, lines))
+    }
+
+    /// Whether a ban of this network could meet somebody who is to be ignored: an address or network of the list, this
+    /// machine, or whoever a command might name.
+    pub fn touches(&mut self, net: IpNet, outside: &mut dyn Outside, lines: &mut Vec<LogLine>) -> bool {
+        !self.command.is_empty()
+            || (self.ignoreself && outside.owns_one_of(net))
+            || self.addresses.iter().any(|id| id.address().is_some_and(|address| net.contains(&address)))
+            || self.list.iter_mut().any(|entry| entry.touches(net, outside, lines))
     }
 
     fn is_single(&self, id: &Id) -> bool {
