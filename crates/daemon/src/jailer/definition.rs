@@ -15,6 +15,7 @@ use portcullis_wire::request::JailSet;
 
 use super::backend::Backend;
 use super::surroundings::now;
+use crate::act::mail::{self, Mailer};
 use crate::journal::{Place, Selection};
 use crate::log::Log;
 use crate::start::python_error;
@@ -174,7 +175,9 @@ impl Definition {
                 self.jail.increment.set(&option, &given)?;
             }
             JailSet::AddAction { action, python } => {
-                self.add_action(&action, python.map(|python| python.path))?;
+                let parameters =
+                    python.as_ref().map(|python| portcullis_value::json(&python.json)).transpose()?;
+                self.add_action(&action, python.map(|python| python.path), parameters)?;
             }
             JailSet::DelAction(action) => {
                 self.actions.shift_remove(&action).ok_or_else(|| no_action(&action))?;
@@ -308,20 +311,37 @@ impl Definition {
         Ok(())
     }
 
-    fn add_action(&mut self, name: &str, python: Option<String>) -> Result<(), Exception> {
-        if let Some(path) = python {
-            // Differs: there is no Python in us. The jail's other actions go on.
-            let text = format!(
-                "action '{name}' is written in Python ({path}); Portcullis runs shell actions. Use one of action.d/*.conf"
-            );
-            return Err(Exception::builtin("ValueError", text));
-        }
+    fn add_action(
+        &mut self,
+        name: &str,
+        python: Option<String>,
+        parameters: Option<Value>,
+    ) -> Result<(), Exception> {
         if self.actions.contains_key(name) {
             return Err(Exception::builtin("ValueError", format!("Action {name} already exists")));
         }
-        self.actions.insert(name.to_owned(), Action::new(name));
+        let action = match python {
+            None => Action::new(name),
+            Some(path) => python_action(name, &path, parameters)?,
+        };
+        self.actions.insert(name.to_owned(), action);
         Ok(())
     }
+}
+
+/// An action that is written in Python: of those we have one ourselves.
+fn python_action(name: &str, path: &str, parameters: Option<Value>) -> Result<Action, Exception> {
+    let file = Path::new(path).file_name().and_then(|file| file.to_str()).unwrap_or_default();
+    if file != mail::FILE {
+        // Differs: there is no Python in us. The jail's other actions go on.
+        let text = format!(
+            "action '{name}' is written in Python ({path}); Portcullis runs shell actions, and smtp.py. Use one of action.d/*.conf"
+        );
+        return Err(Exception::builtin("ValueError", text));
+    }
+    let Some(Value::Dict(parameters)) = parameters else { return Ok(Action::python(name, file, &[])) };
+    Mailer::new(&parameters)?;
+    Ok(Action::python(name, file, &parameters))
 }
 
 /// A property is stored as given; a timeout must be a time.

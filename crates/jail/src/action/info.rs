@@ -123,7 +123,7 @@ impl<'a> Info<'a> {
     }
 
     /// What stands for `<tag>`; `None` when there is no such tag.
-    pub(super) fn value(&self, tag: &str) -> Option<String> {
+    pub fn value(&self, tag: &str) -> Option<String> {
         if let Some(known) = self.known.borrow().get(tag) {
             return known.as_ref().map(Value::to_string);
         }

@@ -97,6 +97,8 @@ type Expanded = HashMap<(Operation, Option<Family>), Arc<str>>;
 pub struct Action {
     name: String,
     properties: IndexMap<String, Value>,
+    /// The file that it is written in, where that is no configuration.
+    python: Option<String>,
     expanded: RefCell<Expanded>,
 }
 
@@ -104,7 +106,33 @@ impl Action {
     /// An action without commands. `name` is its identity in the jail (`actname`).
     pub fn new(name: impl Into<String>) -> Self {
         let properties = [("timeout".to_owned(), Value::Int(60)), ("banEpoch".to_owned(), Value::Int(0))];
-        Action { name: name.into(), properties: properties.into(), expanded: RefCell::default() }
+        Action {
+            name: name.into(),
+            properties: properties.into(),
+            python: None,
+            expanded: RefCell::default(),
+        }
+    }
+
+    /// An action that is written in Python for Fail2ban (`smtp.py`), with its parameters.
+    pub fn python(name: impl Into<String>, file: &str, parameters: &[(Value, Value)]) -> Self {
+        let mut action = Action::new(name);
+        action.python = Some(file.to_owned());
+        for (parameter, value) in parameters {
+            action.properties.insert(parameter.to_string(), value.clone());
+        }
+        action
+    }
+
+    /// The file of an action that is written in Python, without its directories.
+    pub fn python_file(&self) -> Option<&str> {
+        self.python.as_deref()
+    }
+
+    /// All that was set, by name.
+    pub fn parameters(&self) -> Vec<(Value, Value)> {
+        let own = self.properties.iter().filter(|(name, _)| *name != "banEpoch");
+        own.map(|(name, value)| (name.as_str().into(), value.clone())).collect()
     }
 
     /// Its identity in the jail.
@@ -138,7 +166,9 @@ impl Action {
     /// Forgets all properties, as a reload does before it sets them anew.
     pub fn clear(&mut self) {
         let epoch = self.epoch();
+        let python = self.python.take();
         *self = Action::new(std::mem::take(&mut self.name));
+        self.python = python;
         self.properties.insert("banEpoch".to_owned(), Value::Int(epoch));
     }
 
@@ -155,7 +185,7 @@ impl Action {
             let own = action.properties.iter().filter(|(property, _)| *property != "banEpoch");
             own.map(|(property, value)| (property.clone(), value.clone())).collect::<IndexMap<_, _>>()
         };
-        set(self) == set(other)
+        self.python == other.python && set(self) == set(other)
     }
 
     /// What `get J actionproperties A` lists.

@@ -48,7 +48,7 @@ impl Carrier {
     pub(super) fn call(&mut self, call: Call, facts: &dyn Facts, log: &Log) -> Result<Value, Exception> {
         match &mut self.by {
             By::Shell(shell) => shell.call(call, facts, log),
-            By::Kernel(_) => self.call_in_kernel(call, facts, log),
+            By::Kernel(_) | By::Mail(_) => self.call_in_kernel(call, facts, log),
         }
     }
 

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use portcullis_config::JailSettings;
 use portcullis_jail::action::{Action, Facts};
-use portcullis_jail::{Family, Id, Ticket, Timestamp};
+use portcullis_jail::{Family, Id, Level, Ticket, Timestamp};
 
 use super::health::Enforcement;
 use super::kernel::InKernel;
 use super::protection::Protection;
 use super::shell::{Hands, InShell};
 use super::shelter::Shelter;
+use crate::act::mail::{MailError, Mailer};
 use crate::act::nft::{Pace, Wanted};
 use crate::act::preflight::Known;
 use crate::act::runner::Outcome;
@@ -37,6 +38,7 @@ pub(crate) struct Carrier {
 pub(super) enum By {
     Shell(Box<InShell>),
     Kernel(InKernel),
+    Mail(Box<Mailer>),
 }
 
 /// The states of bans by whom they concern.
@@ -54,6 +56,11 @@ impl Carrier {
         let name = action.name().to_owned();
         let shell = InShell::new(jail, action, shelter, known, natively);
         Carrier { name, finding, by: By::Shell(Box::new(shell)), protection: Protection::default() }
+    }
+
+    pub(super) fn by_mail(name: &str, mailer: Mailer) -> Self {
+        let by = By::Mail(Box::new(mailer));
+        Carrier { name: name.to_owned(), finding: None, by, protection: Protection::default() }
     }
 
     pub(super) fn in_kernel(name: &str, kernel: InKernel) -> Self {
@@ -74,6 +81,7 @@ impl Carrier {
         match &self.by {
             By::Shell(shell) => shell.label().to_owned(),
             By::Kernel(kernel) => kernel.label.to_owned(),
+            By::Mail(_) => "SMTP".to_owned(),
         }
     }
 
@@ -87,6 +95,7 @@ impl Carrier {
         match &self.by {
             By::Shell(shell) => shell.pace(),
             By::Kernel(_) => Pace::Each,
+            By::Mail(_) => Pace::One,
         }
     }
 
@@ -95,7 +104,7 @@ impl Carrier {
     pub(super) fn aftermath(&mut self, facts: &dyn Facts, log: &Log) -> States {
         match &mut self.by {
             By::Shell(shell) => shell.aftermath(facts, log),
-            By::Kernel(_) => States::new(),
+            By::Kernel(_) | By::Mail(_) => States::new(),
         }
     }
 
@@ -120,6 +129,26 @@ impl Carrier {
                 } else {
                     self.finding = None;
                 }
+            }
+            By::Mail(mailer) => {
+                let sent = mailer.started(facts);
+                let failed = format!("Failed to start jail '{}' action '{}'", facts.jail(), self.name);
+                self.mailed(sent, &failed, log);
+            }
+        }
+    }
+
+    /// Says what became of a mail. One that failed is not tried again: nobody is let in for that.
+    fn mailed(&mut self, sent: Result<String, MailError>, failed: &str, log: &Log) {
+        match sent {
+            Ok(subject) => {
+                self.finding = None;
+                let subject = portcullis_value::repr_str(&subject);
+                log.say(Level::DEBUG, "SMTPAction", format!("Email {subject} successfully sent"));
+            }
+            Err(error) => {
+                log.error("actions", format!("{failed}: {error}"));
+                self.finding = Some(format!("the last mail was not sent: {error}"));
             }
         }
     }
@@ -153,6 +182,21 @@ impl Carrier {
                     }
                 }
             }
+            By::Mail(mailer) => {
+                // Once for each ban: not when it is tried again, nor when it comes from the database.
+                let mailer = mailer.clone();
+                for ticket in tickets.iter().filter(|ticket| !again && !ticket.restored) {
+                    let sent = mailer.banned(ticket, facts);
+                    let info = portcullis_jail::action::Info::ticket(ticket, facts);
+                    let failed = format!(
+                        "Failed to execute ban jail '{}' action '{}' info '{info}'",
+                        facts.jail(),
+                        self.name
+                    );
+                    self.mailed(sent, &failed, log);
+                }
+                tickets.iter().map(|ticket| (ticket.id.clone(), Enforcement::Unverified)).collect()
+            }
         }
     }
 
@@ -167,6 +211,7 @@ impl Carrier {
                     log.error("actions", text);
                 }
             }
+            By::Mail(_) => {}
         }
     }
 
@@ -178,6 +223,7 @@ impl Carrier {
             }
             // A ban with another time is the same ban with another time-out in the kernel.
             By::Kernel(_) => drop(self.ban(std::slice::from_ref(ticket), true, facts, log)),
+            By::Mail(_) => {}
         }
     }
 
@@ -196,6 +242,7 @@ impl Carrier {
                 let lost = states.values().any(|state| *state != Enforcement::Enforced);
                 lost.then_some(states)
             }
+            By::Mail(_) => None,
         }
     }
 
@@ -232,6 +279,7 @@ impl Carrier {
                 }
                 Some((format!("gone from the firewall: {}", what.join(", ")), states))
             }
+            By::Mail(_) => None,
         }
     }
 
@@ -252,6 +300,7 @@ impl Carrier {
                     log.error("actions", format!("Failed to flush bans in jail '{}': {error}", facts.jail()));
                 }
             }
+            By::Mail(_) => {}
         }
     }
 
@@ -268,6 +317,11 @@ impl Carrier {
                     log.error("actions", text);
                 }
             }
+            By::Mail(mailer) => {
+                let sent = mailer.stopped(facts);
+                let failed = format!("Failed to stop jail '{}' action '{}'", facts.jail(), self.name);
+                self.mailed(sent, &failed, log);
+            }
         }
     }
 
@@ -282,8 +336,15 @@ impl Carrier {
 
     /// Takes over properties that were set while it runs.
     pub(super) fn change(&mut self, action: Action) {
-        if let By::Shell(shell) = &mut self.by {
-            *shell.runner.action_mut() = action;
+        match &mut self.by {
+            By::Shell(shell) => *shell.runner.action_mut() = action,
+            // Parameters that make no mailer leave the old one.
+            By::Mail(mailer) => {
+                if let Ok(new) = Mailer::new(&action.parameters()) {
+                    **mailer = new;
+                }
+            }
+            By::Kernel(_) => {}
         }
     }
 }

@@ -10,6 +10,7 @@ use super::carrier::Carrier;
 use super::kernel::{InKernel, Rules};
 use super::protection::Protection;
 use super::{Carriage, Shelter};
+use crate::act::mail::Mailer;
 use crate::act::nft::{self, DefaultAction, Parameters, Stock, Tool};
 use crate::act::preflight::{self, Kind, Known};
 use crate::log::Log;
@@ -25,6 +26,11 @@ impl Carrier {
         facts: &dyn Facts,
         log: &Log,
     ) -> Self {
+        if action.python_file().is_some()
+            && let Ok(mailer) = Mailer::new(&action.parameters())
+        {
+            return Carrier::by_mail(action.name(), mailer);
+        }
         let protection = Protection::of(&action, carriage);
         let mut carrier = Self::chosen(jail, action, carriage, facts, log);
         carrier.protection = protection;

@@ -17,6 +17,8 @@ const SETTLED: Duration = Duration::from_secs(1);
 /// The same address is looked into this often at most, and any two addresses in a row.
 const PAUSE: Duration = Duration::from_secs(2);
 const BREATH: Duration = Duration::from_millis(200);
+/// A look that took long is followed by a rest of so many times that: bans come first, and some sets can only be read whole.
+const REST: u32 = 20;
 /// So many addresses are counted; then counting begins anew.
 const COUNTED: usize = 10_000;
 
@@ -24,7 +26,8 @@ const COUNTED: usize = 10_000;
 #[derive(Debug, Default)]
 pub(super) struct Inquiries {
     addresses: HashMap<Id, (u32, Option<Instant>)>,
-    last: Option<Instant>,
+    /// Before that, nothing is looked at.
+    rest: Option<Instant>,
 }
 
 impl Inquiries {
@@ -35,13 +38,17 @@ impl Inquiries {
         }
         let (count, looked) = self.addresses.entry(id.clone()).or_default();
         *count = count.saturating_add(1);
-        let rests = |at: &Option<Instant>, pause| at.is_some_and(|at| at.elapsed() < pause);
-        if rests(looked, PAUSE) || rests(&self.last, BREATH) {
+        let now = Instant::now();
+        if looked.is_some_and(|at| at.elapsed() < PAUSE) || self.rest.is_some_and(|until| now < until) {
             return None;
         }
-        *looked = Some(Instant::now());
-        self.last = *looked;
+        *looked = Some(now);
         Some(*count)
+    }
+
+    /// A look has taken so long.
+    fn took(&mut self, time: Duration) {
+        self.rest = Instant::now().checked_add(time.saturating_mul(REST).max(BREATH));
     }
 
     pub(super) fn forget(&mut self, id: &Id) {
@@ -58,7 +65,10 @@ impl Working {
         }
         let Some(ticket) = self.ledger.ticket(id) else { return };
         let Some(failures) = self.inquiries.due(id) else { return };
-        let known = match self.carrier.lost(&ticket, &*self.facts) {
+        let began = Instant::now();
+        let lost = self.carrier.lost(&ticket, &*self.facts);
+        self.inquiries.took(began.elapsed());
+        let known = match lost {
             Ok(None) => None,
             Ok(Some(why)) => {
                 self.check(&ticket);
@@ -82,6 +92,7 @@ impl Carrier {
     /// Why a ban is not in force, if it is not; where nothing can be read back, it is taken to be.
     fn lost(&mut self, ticket: &Ticket, facts: &dyn Facts) -> Result<Option<String>, String> {
         match &mut self.by {
+            By::Mail(_) => Ok(None),
             By::Shell(shell) => shell.lost(&ticket.id),
             By::Kernel(kernel) => {
                 kernel.lost(&wanted(ticket, facts, facts.now())).map_err(|error| error.to_string())
