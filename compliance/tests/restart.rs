@@ -203,3 +203,46 @@ fn a_configuration_that_cannot_be_read_leaves_the_running_server_alone() {
     assert!(hosts.server.sh("nft list ruleset").contains("192.0.2.66"));
     peer.stop();
 }
+
+#[test]
+fn a_ban_ends_in_the_kernel_even_if_nobody_is_there_to_lift_it() {
+    let Some((hosts, mut peer)) = guarded() else { return };
+    peer.start();
+    peer.client(&["set", "gate", "banip", "192.0.2.66"]);
+    peer.run(
+        "portcullis",
+        &["ban", "192.0.2.67", "--for", "forever", "-c", "@DIR@/conf", "-s", "@DIR@/f2b.sock"],
+    );
+    let rules = || hosts.server.sh("nft list set inet portcullis v4-gate");
+    let there = || rules().contains("192.0.2.67").then_some(());
+    assert!(wait_for(Duration::from_secs(10), there).is_some(), "{}", rules());
+    peer.signal(portcullis_compliance::Signal::KILL);
+    peer.ended();
+    // Its rest and a minute: 11 minutes, of which some have gone on a slow machine.
+    let rules = rules();
+    let first = rules
+        .split("192.0.2.66")
+        .nth(1)
+        .unwrap_or_default()
+        .split([',', '}'])
+        .next()
+        .unwrap_or_default()
+        .to_owned();
+    assert!(first.contains("timeout 1") && first.contains("expires 10m"), "{rules}");
+    let second = rules
+        .split("192.0.2.67")
+        .nth(1)
+        .unwrap_or_default()
+        .split([',', '}'])
+        .next()
+        .unwrap_or_default()
+        .to_owned();
+    assert!(!second.contains("expires"), "a permanent ban has no end: {rules}");
+    // What the kernel has ended before us is no error.
+    peer.start();
+    peer.wait_log("Restore Ban 192.0.2.66");
+    hosts.server.sh("nft delete element inet portcullis v4-gate '{ 192.0.2.66 }'");
+    peer.client(&["set", "gate", "unbanip", "192.0.2.66"]);
+    assert!(!peer.log().contains("ERROR"), "{}", peer.log());
+    peer.stop();
+}

@@ -23,6 +23,9 @@ pub(crate) use cause::Cause;
 const WAITING: usize = 64;
 /// So many findings are kept, the newest.
 const KEPT: usize = 1000;
+/// An inquiry is followed by a rest of so many times what it took, up to this time.
+const REST: u32 = 9;
+const LONGEST_REST: Duration = Duration::from_secs(5);
 /// What has not been seen again for so long is over.
 const OVER: Duration = Duration::from_secs(3600);
 /// Of one cause in one jail, so many addresses are told in the log within [`OVER`]; all are in `portcullis status`.
@@ -111,8 +114,12 @@ impl Incidents {
 
 fn run(inbox: &Receiver<Case>, findings: &Mutex<Findings>, log: &Log) {
     while let Ok(mut case) = inbox.recv() {
+        let began = Instant::now();
         let known = case.known.take();
-        let Some(cause) = known.or_else(|| inquiry::cause(&case)) else { continue };
+        let found = known.or_else(|| inquiry::cause(&case));
+        // Whoever is banned and noisy shall not keep the machine busy.
+        std::thread::sleep((began.elapsed() * REST).min(LONGEST_REST));
+        let Some(cause) = found else { continue };
         let mut findings = lock(findings);
         findings.retain(|_, finding| finding.last.elapsed() < OVER);
         let of_cause = findings.keys().filter(|(jail, _, word)| *jail == case.jail && *word == cause.word());

@@ -11,6 +11,7 @@ mod changes;
 mod definition;
 pub(crate) mod explain;
 mod outside;
+mod prolongs;
 mod running;
 mod surroundings;
 

@@ -17,6 +17,7 @@ use portcullis_wire::request::{JailSet, Late};
 
 use super::definition::{Definition, no_action};
 use super::outside::JailOutside;
+use super::prolongs::Prolongs;
 use super::surroundings::{Surroundings, now};
 use super::{Answer, Envelope, Order};
 use crate::act::worker::{self, Done, Worker};
@@ -47,6 +48,8 @@ pub(super) struct Running {
     positions: IndexMap<Arc<Path>, Position>,
     positions_kept: Instant,
     pub(super) restoring: std::vec::IntoIter<Ticket>,
+    /// Bans that got longer, of which the actions are still to learn.
+    prolongs: Prolongs,
     /// The actions do not know yet that nothing more is to be restored.
     pub(super) unsettled: bool,
     /// Lines that were no UTF-8, told once a day for each file.
@@ -72,6 +75,7 @@ impl Running {
             positions: IndexMap::new(),
             positions_kept: Instant::now(),
             restoring: Vec::new().into_iter(),
+            prolongs: Prolongs::default(),
             unsettled: true,
             told_encoding: HashSet::new(),
             bad_encoding: 0,
@@ -125,7 +129,7 @@ impl Running {
         if self.restoring.len() > 0 {
             return Duration::ZERO;
         }
-        let mut pause = HOUSEKEEPING;
+        let mut pause = HOUSEKEEPING.min(self.prolongs.rest());
         if self.started
             && let Some(at) = self.definition.jail.next_tick()
         {
@@ -159,6 +163,11 @@ impl Running {
             }
             self.facts.update(&self.definition.jail);
             self.carry_out(effects, &None);
+        }
+        for ticket in self.prolongs.due() {
+            for worker in self.workers.values() {
+                worker.order(worker::Order::Prolong(Arc::clone(&ticket)));
+            }
         }
         if self.unsettled && self.restoring.len() == 0 {
             self.unsettled = false;
@@ -339,6 +348,7 @@ impl Running {
     pub(super) fn carry_out(&mut self, effects: Vec<Effect>, done: &Done) {
         let name = Arc::clone(self.definition.name());
         let events = self.surroundings.log.events().clone();
+        let mut remembered = effects.iter().filter(|effect| matches!(effect, Effect::Remember(_))).count();
         // In a dry run, what would be done stands between the lines.
         let together = !self.surroundings.dry_run;
         if together {
@@ -362,20 +372,21 @@ impl Running {
                 Effect::Unban(ticket) => {
                     events.tell(Event::new(Kind::Unban).jail(&name).address(&ticket.id));
                     self.surroundings.incidents.forget(&name, &ticket.id);
+                    self.prolongs.forget(&ticket.id);
                     for worker in self.workers.values() {
                         worker.order(worker::Order::Unban(Arc::clone(&ticket), done.clone()));
                     }
                 }
-                Effect::Prolong(ticket, _after) => {
-                    for worker in self.workers.values() {
-                        worker.order(worker::Order::Prolong(Arc::clone(&ticket)));
-                    }
-                }
+                // The kernel keeps a ban a minute longer than it was to last: ours can wait as well.
+                Effect::Prolong(ticket, after) => self.prolongs.put_off(ticket, after),
                 Effect::Remember(ticket) => {
                     let bantime =
                         ticket.bantime.clone().unwrap_or_else(|| self.definition.jail.bans.bantime());
-                    // The place in the log and the ban that its lines caused are written together.
-                    let positions = std::mem::take(&mut self.positions);
+                    // The place in the log and the bans that its lines caused are written together: it goes with the last of
+                    // them. Should we be killed in between, the lines are judged again, and nobody is passed over.
+                    remembered -= 1;
+                    let positions =
+                        if remembered == 0 { std::mem::take(&mut self.positions) } else { IndexMap::new() };
                     self.surroundings.store.banned(&name, &ticket, &bantime, positions);
                     self.positions_kept = Instant::now();
                 }
@@ -467,6 +478,8 @@ impl Running {
             }
         }
         let tickets = self.definition.jail.bans.flush();
+        self.definition.jail.networks.clear();
+        self.prolongs.clear();
         for ticket in &tickets {
             let event = Event::new(Kind::Unban).jail(&name).address(&ticket.id);
             log.write_as(&portcullis_jail::ban::unban_line(&name, &ticket.id), event);

@@ -61,7 +61,9 @@ fn protected(root: &Path) -> HashMap<IpAddr, String> {
     }
     for session in live(sessions::sessions(root)) {
         let Some(from) = session.from else { continue };
-        all.insert(from, format!("{} is logged in from there ({})", session.user, session.place));
+        let plain = |text: &str| text.chars().filter(|c| !c.is_control()).collect::<String>();
+        let (user, place) = (plain(&session.user), plain(&session.place));
+        all.insert(from, format!("{user} is logged in from there ({place})"));
     }
     all
 }

@@ -1,5 +1,6 @@
 //! Foreign changes of the ruleset, told by the kernel as they happen.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::decode::{messages, text};
@@ -18,12 +19,35 @@ pub enum Change {
 
 /// A subscription to changes of the ruleset, on a socket of its own.
 ///
-/// While it is subscribed, a bulk restore is several times slower: [`Events::pause`] around it.
+/// While it is subscribed, a bulk restore is several times slower: [`Ears::close`] before it, [`Ears::open`] after it.
 #[derive(Debug)]
 pub struct Events {
-    socket: netlink_sys::Socket,
+    socket: Arc<netlink_sys::Socket>,
     own: Vec<u32>,
     buffer: Vec<u8>,
+}
+
+/// The membership of an event socket in the kernel's group.
+#[derive(Clone, Debug)]
+pub struct Ears(Arc<netlink_sys::Socket>);
+
+impl Ears {
+    /// Stops listening, for the time of a bulk change of our own. What others do meanwhile is not heard: verify after
+    /// [`Ears::open`].
+    ///
+    /// # Errors
+    /// [`Error::Socket`]
+    pub fn close(&self) -> Result<(), Error> {
+        self.0.drop_membership(NFNLGRP_NFTABLES).map_err(|error| socket_error(&error))
+    }
+
+    /// Listens again.
+    ///
+    /// # Errors
+    /// [`Error::Socket`]
+    pub fn open(&self) -> Result<(), Error> {
+        self.0.add_membership(NFNLGRP_NFTABLES).map_err(|error| socket_error(&error))
+    }
 }
 
 impl Events {
@@ -35,26 +59,14 @@ impl Events {
         let (socket, _) = bound()?;
         // More room for bursts, where the kernel grants it; what does not fit is told as lost.
         let _ = rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, 4 << 20);
-        let events = Events { socket, own: own.to_vec(), buffer: vec![0; 256 << 10] };
-        events.resume()?;
+        let events = Events { socket: Arc::new(socket), own: own.to_vec(), buffer: vec![0; 256 << 10] };
+        events.ears().open()?;
         Ok(events)
     }
 
-    /// Stops listening, for the time of a bulk change of our own. What others do meanwhile is not heard: compare
-    /// [`Firewall::generation`](super::Firewall::generation), or verify, after [`Events::resume`].
-    ///
-    /// # Errors
-    /// [`Error::Socket`]
-    pub fn pause(&self) -> Result<(), Error> {
-        self.socket.drop_membership(NFNLGRP_NFTABLES).map_err(|error| socket_error(&error))
-    }
-
-    /// Listens again.
-    ///
-    /// # Errors
-    /// [`Error::Socket`]
-    pub fn resume(&self) -> Result<(), Error> {
-        self.socket.add_membership(NFNLGRP_NFTABLES).map_err(|error| socket_error(&error))
+    /// What stops the listening for a while, from another thread too.
+    pub fn ears(&self) -> Ears {
+        Ears(Arc::clone(&self.socket))
     }
 
     /// Waits up to `limit` for a foreign change. Several at once are told as one.

@@ -31,7 +31,7 @@ pub use batch::Batch;
 pub use default_action::{DefaultAction, Difference, MARGIN, TABLE, Wanted};
 pub use direct::{Direct, Member, Pace};
 pub use error::Error;
-pub use events::{Change, Events};
+pub use events::{Change, Ears, Events};
 pub use expression::{AnonymousSet, Comparison, Expression, MetaKey, Payload, Reject, Verdict};
 pub use firewall::Firewall;
 pub use guard::{GUARD, guard};

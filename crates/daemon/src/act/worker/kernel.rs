@@ -7,6 +7,9 @@ use portcullis_jail::{Family, Id};
 use super::shelter::Shelter;
 use crate::act::nft::{DefaultAction, Difference, Error, Firewall, Stock, Wanted};
 
+/// So many bans at once are worth not to be told of.
+const BULK: usize = 500;
+
 /// What rules and sets are kept.
 pub(super) enum Rules {
     /// Our own table.
@@ -39,6 +42,8 @@ impl InKernel {
 
     /// Puts bans in force and reads them back; answers those that are not, with the reason.
     pub(super) fn ban(&mut self, wanted: &[Wanted]) -> Result<Vec<(Id, Error)>, Error> {
+        let shelter = Arc::clone(&self.shelter);
+        let _hush = (wanted.len() >= BULK).then(|| shelter.hush());
         match &mut self.rules {
             Rules::Own(action) => self.shelter.with(|firewall| action.ban(firewall, wanted)),
             Rules::Stock(parts) => {

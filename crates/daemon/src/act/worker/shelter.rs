@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::warden::{self, Roll};
-use crate::act::nft::{Error, Firewall, Services};
+use crate::act::nft::{Ears, Error, Firewall, Services};
 use crate::act::sockets::Closer;
 
 /// The firewall, opened when it is needed, and what never changes.
@@ -14,6 +14,22 @@ pub(crate) struct Shelter {
     pub(super) roll: Roll,
     /// Started with the first ban; `None` inside when the system gave no thread.
     closer: OnceLock<Option<Closer>>,
+    /// How the warden listens, and how many bulk changes of our own are under way, during which it need not.
+    ears: Mutex<(Option<Ears>, usize)>,
+}
+
+/// Large changes of our own are under way: as long as this lives, the kernel need not tell of each.
+pub(super) struct Hush<'s>(&'s Shelter);
+
+impl Drop for Hush<'_> {
+    fn drop(&mut self) {
+        let mut ears = self.0.ears.lock().unwrap_or_else(PoisonError::into_inner);
+        ears.1 -= 1;
+        if let (Some(open), 0) = &*ears {
+            // Should it fail, the round twice a minute finds what was not heard.
+            let _ = open.open();
+        }
+    }
 }
 
 impl Shelter {
@@ -40,6 +56,21 @@ impl Shelter {
     /// Who ends the connections of banned addresses.
     pub(super) fn closer(&self) -> Option<&Closer> {
         self.closer.get_or_init(|| Closer::start().ok()).as_ref()
+    }
+
+    /// Notes how the warden listens now.
+    pub(super) fn listen_with(&self, ears: Option<Ears>) {
+        self.ears.lock().unwrap_or_else(PoisonError::into_inner).0 = ears;
+    }
+
+    /// Stops the kernel from telling of our own changes one by one, which makes many of them several times faster.
+    pub(super) fn hush(&self) -> Hush<'_> {
+        let mut ears = self.ears.lock().unwrap_or_else(PoisonError::into_inner);
+        ears.1 += 1;
+        if let (Some(open), 1) = &*ears {
+            let _ = open.close();
+        }
+        Hush(self)
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Firewall>> {

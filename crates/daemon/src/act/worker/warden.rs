@@ -54,6 +54,7 @@ pub(super) fn start(shelter: Arc<Shelter>, roll: Roll) -> std::io::Result<()> {
             let port = shelter.port();
             if listening.as_ref().map(|(port, _)| *port) != port {
                 listening = port.and_then(|port| Some((port, Events::subscribe(&[port]).ok()?)));
+                shelter.listen_with(listening.as_ref().map(|(_, events)| events.ears()));
             }
             match listening.as_mut().map(|(_, events)| events.changed(ROUND)) {
                 Some(Ok(Some(_))) => std::thread::sleep(SETTLE),
