@@ -47,6 +47,7 @@ bench: release ## Ours and the genuine Fail2ban in one run, and the ratio
 	@target/release/examples/bans
 	@target/release/examples/lines
 	@target/release/examples/control
+	@target/release/examples/configuration
 
 fetch: ## The genuine Fail2ban and the tools of the tests, unpacked under target/, nothing installed
 	@compliance/fetch tools genuine

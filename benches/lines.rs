@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use portcullis_compliance::{genuine_root, workspace};
+use portcullis_compliance::{children_cpu, genuine_root, workspace};
 
 /// An auth.log of so many lines, a third of them attacks.
 fn auth_log(lines: usize) -> String {
@@ -43,22 +43,14 @@ fn auth_log(lines: usize) -> String {
         .collect()
 }
 
-/// Seconds of CPU time that our ended children have used (`cutime` and `cstime` of proc(5); hundredths of a second).
-fn children() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    let ticks = |field: usize| fields[field].parse::<f64>().unwrap();
-    (ticks(13) + ticks(14)) / 100.0
-}
-
 /// Runs a tester on the log; its CPU time, and the line that sums up.
 fn run(program: &mut Command, log: &Path, filter: &Path) -> (f64, String) {
-    let before = children();
+    let before = children_cpu();
     let output = program.arg(log).arg(filter).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let sum =
         text.lines().find(|line| line.starts_with("Lines: ")).unwrap_or_else(|| panic!("no sum in\n{text}"));
-    (children() - before, sum.to_owned())
+    (children_cpu() - before, sum.to_owned())
 }
 
 fn main() {

@@ -28,6 +28,7 @@
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used)]
 
 mod compare;
+mod cpu;
 mod gate;
 mod hosts;
 mod journal;
@@ -37,6 +38,7 @@ mod random;
 mod skip;
 
 pub use compare::{Comparison, diff};
+pub use cpu::children_cpu;
 pub use gate::{Attempt, Gate};
 pub use hosts::{ATTACKER, FRIEND, Host, Hosts, SERVER};
 pub use journal::{Fields, Journal};

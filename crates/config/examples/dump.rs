@@ -51,6 +51,7 @@ fn answer(args: &[String]) -> Answer {
         allow_no_files: dumps,
         test: has("-t"),
         jail_by_jail: has("--jail-by-jail"),
+        quiet: !verbose,
         server_told: true,
         loglevel: server.loglevel,
         logtarget: server.logtarget,

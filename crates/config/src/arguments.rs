@@ -2,8 +2,7 @@
 //!
 //! Values stand in `"…"`, in `'…'`, or bare up to a comma or bracket. There are no escapes.
 
-use std::collections::HashSet;
-
+use crate::maps::HashSet;
 use crate::python::{is_space, is_word, strip};
 
 /// A name and its options in written order; the last of two with one name wins.
@@ -157,7 +156,7 @@ const MOST_STEPS: usize = 1_000_000;
 
 impl<'a> Matcher<'a> {
     fn new(text: &'a str) -> Self {
-        Matcher { text, tried: HashSet::new(), stack: Vec::new(), steps: 0 }
+        Matcher { text, tried: HashSet::default(), stack: Vec::new(), steps: 0 }
     }
 
     fn definition(&mut self) -> Option<usize> {

@@ -1,14 +1,13 @@
 //! Filters and actions: a file's `[Definition]` and `[Init]`, what brackets in the jail change, and `<tags>` replaced.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use indexmap::IndexMap;
-
-use crate::interpolate::Missing;
+use crate::interpolate::{Missing, Scope, variable};
 use crate::layers::{Layers, Reader, Section};
+use crate::maps::{HashMap, Map};
 use crate::message::{Fatal, Messages};
 use crate::python::{int, truth};
 use crate::source::normal;
@@ -65,8 +64,9 @@ impl Kind {
 }
 
 /// A value of a definition.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) enum Value {
+    #[default]
     Absent,
     Text(String),
     Truth(bool),
@@ -89,14 +89,14 @@ impl Value {
 pub(crate) struct Definition {
     kind: Kind,
     layers: Rc<Layers>,
-    /// What `%(…)s` finds before the file's own: the jail's options, then the bracket's.
-    variables: Vec<(String, Option<String>)>,
+    /// What `%(…)s` finds before the file's own: the bracket's options, then the jail's.
+    variables: Vec<Scope>,
     /// The variables of the first reading, once there was a second.
-    given: Vec<(String, Option<String>)>,
+    given: Vec<Scope>,
     /// Options of the table that no bracket overrides.
-    options: IndexMap<String, Value>,
+    options: Map<String, Value>,
     /// The bracket's options, then those of `[Init]`, each of these behind a `known/…` of the same value.
-    parameters: IndexMap<String, String>,
+    parameters: Map<String, String>,
     /// Tags that were looked for outside of the table. What the first reading found stays, though the second has other
     /// variables.
     found: RefCell<HashMap<String, Option<String>>>,
@@ -127,7 +127,7 @@ impl Definition {
         reader: &mut Reader,
         kind: Kind,
         name: &str,
-        jail: &[(String, Option<String>)],
+        jail: Scope,
         mut bracket: Vec<(String, String)>,
         guess: Option<(&str, &str)>,
     ) -> Result<Option<Self>, Fatal> {
@@ -139,17 +139,14 @@ impl Definition {
         {
             bracket.push((option.to_owned(), value.to_owned()));
         }
-        let variables = variables(
-            jail.iter()
-                .map(|(name, value)| (name, value.as_ref()))
-                .chain(bracket.iter().map(|(name, value)| (name, Some(value)))),
-        );
+        let own = bracket.iter().map(|(name, value)| (name.to_lowercase().into(), Some(value.clone())));
+        let variables = vec![Scope::new(own.collect()), jail];
         let mut definition = Definition {
             kind,
             layers,
             variables,
             given: Vec::new(),
-            options: IndexMap::new(),
+            options: Map::default(),
             parameters: bracket.into_iter().collect(),
             found: RefCell::default(),
         };
@@ -193,23 +190,23 @@ impl Definition {
     }
 
     /// Every option in the order in which it is sent, tags replaced.
-    pub(crate) fn combined(&self, messages: &mut Messages) -> Result<IndexMap<String, Value>, Fatal> {
-        self.replaced(self.options.clone(), messages)
+    pub(crate) fn combined(&self, messages: &mut Messages) -> Result<Vec<(&str, Value)>, Fatal> {
+        self.replaced(Map::default(), messages)
     }
 
     /// As [`Definition::combined`], with everything else that `[Definition]` says: what the jail sees behind `known/`.
-    pub(crate) fn everything(&self, messages: &mut Messages) -> Result<IndexMap<String, Value>, Fatal> {
-        let mut values = self.options.clone();
+    pub(crate) fn everything(&self, messages: &mut Messages) -> Result<Vec<(&str, Value)>, Fatal> {
+        let mut besides = Map::default();
         for (name, _) in self.layers.section("Definition").into_iter().flat_map(Section::options) {
             if !self.kind.options().contains(&name) && name != "__name__" {
                 match self.layers.value("Definition", name, &[]) {
-                    Ok(text) => drop(values.insert(name.to_owned(), Value::Text(text))),
+                    Ok(text) => drop(besides.insert(name, text)),
                     Err(Missing::Fatal(fatal)) => return Err(fatal),
                     Err(_) => {}
                 }
             }
         }
-        self.replaced(values, messages)
+        self.replaced(besides, messages)
     }
 
     /// Reads the options of the table once more, now that the jail's are known: they are variables from now on, and what
@@ -217,48 +214,53 @@ impl Definition {
     pub(crate) fn read_again(
         &mut self,
         reader: &mut Reader,
-        jail: &[(String, Option<String>)],
+        jail: Scope,
         own: impl Fn(&str) -> bool,
     ) -> Result<(), Fatal> {
         self.given = std::mem::take(&mut self.variables);
-        self.variables =
-            variables(jail.iter().chain(&self.given).map(|(name, value)| (name, value.as_ref())));
+        self.variables = self.given.iter().cloned().chain([jail]).collect();
         self.options.clear();
         self.read_options(reader, own)
     }
 
-    fn replaced(
-        &self,
-        mut values: IndexMap<String, Value>,
+    /// The options of the table, those besides, and the parameters, with their tags replaced.
+    fn replaced<'a>(
+        &'a self,
+        besides: Map<&'a str, String>,
         messages: &mut Messages,
-    ) -> Result<IndexMap<String, Value>, Fatal> {
-        for (name, value) in &self.parameters {
-            values.insert(name.clone(), Value::Text(value.clone()));
+    ) -> Result<Vec<(&'a str, Value)>, Fatal> {
+        // A name that has no value is sent, but is no tag.
+        let mut values: Map<&str, Option<Cow<str>>> = Map::default();
+        values.reserve(self.options.len() + besides.len() + self.parameters.len());
+        for (name, value) in &self.options {
+            let text = match value {
+                Value::Absent => None,
+                Value::Text(text) => Some(Cow::Borrowed(text.as_str())),
+                other => Some(other.text().into()),
+            };
+            values.insert(name, text);
         }
-        let conditional = values.keys().filter(|name| !name.starts_with("known/"));
-        let mut untouched: HashSet<String> =
-            conditional.filter_map(|name| Some(name.split_once('?')?.0.to_owned())).collect();
-        if self.kind == Kind::Action {
-            untouched.extend(RUN_TIME_TAGS.iter().map(|tag| (*tag).to_owned()));
-        }
-        let texts = values.iter().filter(|(_, value)| **value != Value::Absent);
-        let texts: IndexMap<String, String> =
-            texts.map(|(name, value)| (name.clone(), value.text())).collect();
+        values.extend(besides.into_iter().map(|(name, text)| (name, Some(Cow::Owned(text)))));
+        let parameters = self.parameters.iter();
+        values.extend(parameters.map(|(name, text)| (name.as_str(), Some(Cow::Borrowed(text.as_str())))));
         // What has a conditional variant is the server's business as a whole.
-        let names: Vec<String> = values.keys().filter(|name| !untouched.contains(*name)).cloned().collect();
-        let mut elsewhere = |tag: &str| self.elsewhere(tag);
-        let mut tags = Tags { values: texts, untouched, elsewhere: &mut elsewhere, found: self.found.take() };
-        tags.replace(&names)?;
-        self.found.replace(tags.found);
-        let mut texts = tags.values;
-        for (name, value) in &mut values {
-            if let Some(text) = texts.swap_remove(name) {
-                *value = self.typed(name, text, messages);
-            }
+        let conditional = values.keys().filter(|name| !name.starts_with("known/"));
+        let mut untouched: Vec<&str> = conditional.filter_map(|name| Some(name.split_once('?')?.0)).collect();
+        if self.kind == Kind::Action {
+            untouched.extend(RUN_TIME_TAGS);
         }
-        values
-            .retain(|name, value| self.kind == Kind::Action || name != "maxlines" || *value != Value::Absent);
-        Ok(values)
+        let mut elsewhere = |tag: &str| self.elsewhere(tag);
+        let mut tags = Tags { values, untouched, elsewhere: &mut elsewhere, found: self.found.take() };
+        tags.replace()?;
+        self.found.replace(tags.found);
+        let values = tags.values.into_iter().map(|(name, text)| {
+            let value = text.map_or(Value::Absent, |text| self.typed(name, text.into_owned(), messages));
+            (name, value)
+        });
+        let sent = |(name, value): &(&str, Value)| {
+            self.kind == Kind::Action || *name != "maxlines" || *value != Value::Absent
+        };
+        Ok(values.filter(sent).collect())
     }
 
     /// The value as the server takes it.
@@ -281,13 +283,13 @@ impl Definition {
     }
 
     /// What an action is sent: its options, tags replaced, then its parameters, in which the server replaces tags.
-    pub(crate) fn properties(&self, messages: &mut Messages) -> Result<Vec<(String, Value)>, Fatal> {
+    pub(crate) fn properties(&self, messages: &mut Messages) -> Result<Vec<(&str, Value)>, Fatal> {
         let combined = self.combined(messages)?;
         let (options, parameters): (Vec<_>, Vec<_>) =
-            combined.into_iter().partition(|(name, _)| self.kind.options().contains(&name.as_str()));
+            combined.into_iter().partition(|(name, _)| self.kind.options().contains(name));
         let raw =
             parameters.into_iter().filter(|(name, _)| !name.starts_with("known/")).map(|(name, value)| {
-                let value = self.parameters.get(&name).map_or(value, |raw| Value::Text(raw.clone()));
+                let value = self.parameters.get(name).map_or(value, |raw| Value::Text(raw.clone()));
                 (name, value)
             });
         Ok(options.into_iter().chain(raw).collect())
@@ -308,7 +310,7 @@ impl Definition {
             None => match self.defined(tag) {
                 Err(Missing::Option | Missing::Section) => {
                     let given = if self.given.is_empty() { &self.variables } else { &self.given };
-                    if !given.iter().any(|(name, _)| name == tag) {
+                    if variable(given, tag).is_none() {
                         return Ok(None);
                     }
                     self.layers.value("Definition", tag, &self.variables)
@@ -330,17 +332,6 @@ impl Definition {
             Err(_) => Ok(None),
         }
     }
-}
-
-/// Variables by their lower-cased names; the last of two with one name counts.
-fn variables<'a>(
-    from: impl Iterator<Item = (&'a String, Option<&'a String>)>,
-) -> Vec<(String, Option<String>)> {
-    let mut variables: IndexMap<String, Option<String>> = IndexMap::new();
-    for (name, value) in from {
-        variables.insert(name.to_lowercase(), value.cloned());
-    }
-    variables.into_iter().collect()
 }
 
 fn no_section(messages: &mut Messages) {

@@ -2,17 +2,34 @@
 
 use portcullis_value::{Command, Value};
 
+/// So many bytes are written at once, unless one command is longer.
+const PORTION: usize = 64 << 10;
 /// `--dp` breaks what is longer, in characters.
 const WIDTH: usize = 1000;
 
 /// One command a line, as Python writes a list.
 pub fn dump(stream: &[Command]) -> String {
-    let mut out = String::new();
+    let mut out = Vec::new();
+    // A vector takes everything.
+    let _ = write_dump(stream, &mut out);
+    String::from_utf8(out).unwrap_or_default()
+}
+
+/// As [`dump`], without ever holding all of it.
+///
+/// # Errors
+/// The writer's.
+pub fn write_dump(stream: &[Command], to: &mut impl std::io::Write) -> std::io::Result<()> {
+    let mut out = String::with_capacity(PORTION);
     for command in stream {
         list(command, &mut out);
         out.push('\n');
+        if out.len() > PORTION / 2 {
+            to.write_all(out.as_bytes())?;
+            out.clear();
+        }
     }
-    out
+    to.write_all(out.as_bytes())
 }
 
 fn list(items: &[Value], out: &mut String) {
@@ -21,7 +38,7 @@ fn list(items: &[Value], out: &mut String) {
         if index > 0 {
             out.push_str(", ");
         }
-        out.push_str(&item.repr());
+        item.write_repr(out);
     }
     out.push(']');
 }

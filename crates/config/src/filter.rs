@@ -2,6 +2,7 @@
 
 use crate::arguments;
 use crate::definition::{Definition, Kind, Value};
+use crate::interpolate::Scope;
 use crate::layers::Reader;
 use crate::message::Message;
 use crate::source::Source;
@@ -51,11 +52,11 @@ pub fn read_filter(
 ) -> Result<Option<Filter>, String> {
     let mut reader = Reader::new(source);
     let logtype = Some(("logtype", logtype));
-    let read =
-        Definition::read(&mut reader, Kind::Filter, name, &[], options, logtype).map_err(|fatal| fatal.0)?;
+    let read = Definition::read(&mut reader, Kind::Filter, name, Scope::default(), options, logtype)
+        .map_err(|fatal| fatal.0)?;
     let Some(definition) = read else { return Ok(None) };
     let combined = definition.combined(&mut reader.messages).map_err(|fatal| fatal.0)?;
     let present = combined.into_iter().filter(|(_, value)| *value != Value::Absent);
-    let options = present.map(|(name, value)| (name, value.text())).collect();
-    Ok(Some(Filter { options, messages: reader.messages.0 }))
+    let options = present.map(|(name, value)| (name.to_owned(), value.text())).collect();
+    Ok(Some(Filter { options, messages: reader.messages.said }))
 }

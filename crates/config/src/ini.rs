@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use indexmap::IndexMap;
 use portcullis_value::repr_str;
 
+use crate::maps::Map;
 use crate::message::Fatal;
 use crate::python::{is_space, strip, strip_end};
 
@@ -19,13 +19,13 @@ pub(crate) struct Entry {
     pub(crate) line: u32,
 }
 
-pub(crate) type Section = IndexMap<Arc<str>, Entry>;
+pub(crate) type Section = Map<Arc<str>, Entry>;
 
 /// The content of one file. `DEFAULT` is kept apart, since every section sees it.
 #[derive(Debug, Default)]
 pub(crate) struct Parsed {
     pub(crate) defaults: Section,
-    pub(crate) sections: IndexMap<Arc<str>, Section>,
+    pub(crate) sections: Map<Arc<str>, Section>,
 }
 
 /// Where the options below a header go.
@@ -122,7 +122,7 @@ impl<'a> Parser<'a> {
         } else if name == "DEFAULT" {
             Place::Defaults
         } else {
-            Place::Section(self.parsed.sections.insert_full(name.into(), Section::new()).0)
+            Place::Section(self.parsed.sections.insert_full(name.into(), Section::default()).0)
         };
         Ok(())
     }

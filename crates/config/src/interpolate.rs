@@ -3,6 +3,8 @@
 //! A reference is looked up among the caller's variables, the section, `[DEFAULT]`; `%(section/option)s` and
 //! `%(known/option)s` name a place. Values found are raw and go through the same again, ten levels deep.
 
+use std::borrow::Cow;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::layers::{Known, Layers, Section};
@@ -15,9 +17,18 @@ const LONGEST: usize = 16 << 20;
 /// As many references are replaced within one value.
 const MOST_STEPS: usize = 1_000_000;
 
-/// Variables that come before what the files say, by lower-cased name. One without a value hides the files' as well, and
-/// must not be referred to.
-pub(crate) type Variables<'a> = &'a [(String, Option<String>)];
+/// Variables by lower-cased name. One without a value hides the files' as well, and must not be referred to. Of two with one
+/// name the last counts.
+pub(crate) type Scope = Rc<Vec<(Cow<'static, str>, Option<String>)>>;
+
+/// Variables that come before what the files say; the first scope that has a name counts.
+pub(crate) type Variables<'a> = &'a [Scope];
+
+/// The variable of that name.
+pub(crate) fn variable<'a>(variables: Variables<'a>, name: &str) -> Option<&'a Option<String>> {
+    let mut all = variables.iter().flat_map(|scope| scope.iter().rev());
+    all.find_map(|(known, value)| (known == name).then_some(value))
+}
 
 /// Why there is no value.
 #[derive(Debug)]
@@ -58,7 +69,7 @@ impl Layers {
         option: &str,
         variables: Variables,
     ) -> Result<String, Missing> {
-        let option = option.to_lowercase();
+        let option = lower(option);
         let reading = Reading {
             layers: self,
             name: section,
@@ -79,7 +90,7 @@ impl Layers {
     /// Whether the files have an option, in the section or in `[DEFAULT]`.
     pub(crate) fn has(&self, section: &str, option: &str) -> Result<bool, Missing> {
         self.section(section).ok_or(Missing::Section)?;
-        Ok(self.raw(section, &option.to_lowercase()).is_some())
+        Ok(self.raw(section, &lower(option)).is_some())
     }
 
     /// The raw value of an option, in the section or in `[DEFAULT]`.
@@ -87,6 +98,12 @@ impl Layers {
         let section = self.section(section)?;
         found_in(section, option).or_else(|| found_in(&self.defaults, option))
     }
+}
+
+/// `text.lower()`, of which most names need no copy.
+fn lower(text: &str) -> Cow<'_, str> {
+    let plain = text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
+    if plain { text.into() } else { text.to_lowercase().into() }
 }
 
 fn found_in<'a>(section: &'a Section, option: &str) -> Option<Found<'a>> {
@@ -114,6 +131,10 @@ struct Reading<'a> {
 
 impl<'a> Reading<'a> {
     fn replaced(mut self, raw: &str) -> Result<String, Missing> {
+        if memchr::memchr(b'%', raw.as_bytes()).is_none() {
+            return Ok(raw.to_owned());
+        }
+        self.out.reserve(raw.len());
         self.replace(raw, 1).map_err(Missing::Fatal)?;
         Ok(self.out)
     }
@@ -124,7 +145,7 @@ impl<'a> Reading<'a> {
 
     /// An option by its name, which may be that of a variable.
     fn option(&self, key: &str) -> Option<Found<'a>> {
-        if let Some((_, value)) = self.variables.iter().find(|(name, _)| name == key) {
+        if let Some(value) = variable(self.variables, key) {
             return Some(value.as_ref().map_or(Found::Other("NoneType"), |value| Found::Text(value)));
         }
         if let Some((_, value)) = self.fetched.iter().find(|(name, _)| name == key) {
@@ -144,7 +165,7 @@ impl<'a> Reading<'a> {
             )));
         }
         let mut rest = text;
-        while let Some(at) = rest.find('%') {
+        while let Some(at) = memchr::memchr(b'%', rest.as_bytes()) {
             self.push(&rest[..at])?;
             rest = &rest[at..];
             match rest.as_bytes().get(1) {
@@ -176,7 +197,7 @@ impl<'a> Reading<'a> {
         if self.steps > MOST_STEPS {
             return Err(self.too_large());
         }
-        let name = key.to_lowercase();
+        let name = lower(key);
         let mut found = self.find(&name);
         if found.is_none() && name.contains('/') {
             self.fetch(text);
@@ -220,7 +241,7 @@ impl<'a> Reading<'a> {
             if self.fetched.iter().any(|(name, _)| name == key) {
                 continue;
             }
-            let lower = option.to_lowercase();
+            let lower = lower(option);
             let found = match section {
                 "known" | "default" => found_in(&self.layers.defaults, &lower),
                 _ => self.layers.raw(section, &lower),

@@ -3,16 +3,15 @@
 //! For a name such as `jail` these are `jail.conf`, `jail.d/*.conf`, `jail.local`, `jail.d/*.local`, each with what its
 //! `[INCLUDES]` names around it. Later ones win, option by option; what they replace stays known.
 
-use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use indexmap::IndexMap;
 use portcullis_value::repr_str;
 
 use crate::ini::{self, Parsed};
 use crate::interpolate::Missing;
+use crate::maps::{HashMap, HashSet, Map};
 use crate::message::{Fatal, Messages};
 use crate::python::is_word;
 use crate::source::{Source, Unreadable};
@@ -53,7 +52,7 @@ pub(crate) enum Known {
 /// One section of all files together.
 #[derive(Clone, Debug, Default)]
 pub struct Section {
-    pub(crate) options: IndexMap<Arc<str>, Setting>,
+    pub(crate) options: Map<Arc<str>, Setting>,
     pub(crate) known: HashMap<Arc<str>, Known>,
 }
 
@@ -82,7 +81,7 @@ impl Section {
 #[derive(Clone, Debug, Default)]
 pub struct Layers {
     pub(crate) defaults: Section,
-    pub(crate) sections: IndexMap<Arc<str>, Section>,
+    pub(crate) sections: Map<Arc<str>, Section>,
 }
 
 impl Layers {
@@ -191,10 +190,10 @@ impl<'a> Reader<'a> {
             jail_by_jail: false,
             even_disabled: false,
             messages: Messages::default(),
-            files: HashMap::new(),
-            absent: HashSet::new(),
-            lists: HashMap::new(),
-            layers: HashMap::new(),
+            files: HashMap::default(),
+            absent: HashSet::default(),
+            lists: HashMap::default(),
+            layers: HashMap::default(),
             left_out: None,
         }
     }
@@ -212,7 +211,7 @@ impl<'a> Reader<'a> {
 
     fn put_together(&mut self, name: &str, stem: &Path) -> Result<Option<Layers>, Fatal> {
         let directory = self.source.path().display().to_string();
-        self.messages.info("configreader", format!("Loading configs for {name} under {directory} "));
+        self.messages.info("configreader", || format!("Loading configs for {name} under {directory} "));
         let with = |extension: &str| {
             let mut path = stem.as_os_str().to_owned();
             path.push(extension);
@@ -243,8 +242,10 @@ impl<'a> Reader<'a> {
             }
         }
         let readable: Vec<_> = files.iter().filter(|file| file.parsed.is_some()).collect();
-        let names = readable.iter().map(|file| repr_str(&file.path.to_string_lossy())).collect::<Vec<_>>();
-        self.messages.info("configparserinc", format!("  Loading files: [{}]", names.join(", ")));
+        self.messages.info("configparserinc", || {
+            let names = readable.iter().map(|file| repr_str(&file.path.to_string_lossy()));
+            format!("  Loading files: [{}]", names.collect::<Vec<_>>().join(", "))
+        });
         let mut layers = Layers::default();
         for file in &readable {
             if let Some(parsed) = &file.parsed {
@@ -309,8 +310,8 @@ impl<'a> Reader<'a> {
             if self.source.exists(path) {
                 files.extend(self.list(path, chain)?.iter().cloned());
             } else if self.absent.insert(path.clone()) {
-                let name = repr_str(&path.to_string_lossy());
-                self.messages.info("configparserinc", format!("  Loading files: [{name}]"));
+                let loading = || format!("  Loading files: [{}]", repr_str(&path.to_string_lossy()));
+                self.messages.info("configparserinc", loading);
             }
             let local = path.with_extension("local");
             if !named.contains(&local) && self.source.exists(&local) {
@@ -329,7 +330,7 @@ impl<'a> Reader<'a> {
             return Ok(file.clone());
         }
         let name = path.to_string_lossy();
-        self.messages.info("configparserinc", format!("  Loading files: [{}]", repr_str(&name)));
+        self.messages.info("configparserinc", || format!("  Loading files: [{}]", repr_str(&name)));
         let parsed = match self.source.text(path) {
             Ok(text) => Some(ini::parse(&name, &text)?),
             Err(Unreadable::NotText { before, why }) => {

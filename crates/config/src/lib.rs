@@ -6,6 +6,7 @@
 
 mod arguments;
 pub mod check;
+mod commands;
 mod definition;
 mod dump;
 mod filter;
@@ -14,6 +15,7 @@ mod ini;
 mod interpolate;
 mod jail;
 mod layers;
+mod maps;
 mod message;
 mod python;
 mod server;
@@ -22,7 +24,7 @@ mod source;
 mod stream;
 mod tags;
 
-pub use dump::{dump, dump_pretty};
+pub use dump::{dump, dump_pretty, write_dump};
 pub use filter::{Filter, filter_reference, read_filter};
 pub use glob::files as files_like;
 pub use layers::{Layers, Origin, Section, Setting};

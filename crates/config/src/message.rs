@@ -38,7 +38,11 @@ pub struct Message {
 
 /// Everything said so far, in order.
 #[derive(Debug, Default)]
-pub(crate) struct Messages(pub(crate) Vec<Message>);
+pub(crate) struct Messages {
+    pub(crate) said: Vec<Message>,
+    /// Nobody wants to hear of mere information.
+    pub(crate) quiet: bool,
+}
 
 /// A longer run of messages than this is cut: whoever reads ten thousand lines has understood.
 const MOST: usize = 100_000;
@@ -56,13 +60,15 @@ impl Messages {
         self.say(Level::NOTICE, logger, text);
     }
 
-    pub(crate) fn info(&mut self, logger: &'static str, text: String) {
-        self.say(Level::INFO, logger, text);
+    pub(crate) fn info(&mut self, logger: &'static str, text: impl FnOnce() -> String) {
+        if !self.quiet {
+            self.say(Level::INFO, logger, text());
+        }
     }
 
     fn say(&mut self, level: Level, logger: &'static str, text: String) {
-        if self.0.len() < MOST {
-            self.0.push(Message { level, logger, text });
+        if self.said.len() < MOST {
+            self.said.push(Message { level, logger, text });
         }
     }
 }

@@ -61,7 +61,7 @@ const SENT: &[&str] =
 pub fn read_server(source: &Source, messages: &mut Vec<Message>) -> Result<ServerOptions, Failed> {
     let mut reader = Reader::new(source);
     let options = early(&mut reader);
-    let said = reader.messages.0;
+    let said = reader.messages.said;
     match options {
         Ok(options) => {
             messages.extend(said);

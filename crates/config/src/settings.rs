@@ -125,14 +125,14 @@ impl Settings {
         let stem = source.path().join("portcullis");
         let layers = match reader.layers("portcullis", &stem) {
             Ok(layers) => layers,
-            Err(fatal) => return Err(Failed { text: fatal.0, messages: reader.messages.0 }),
+            Err(fatal) => return Err(Failed { text: fatal.0, messages: reader.messages.said }),
         };
         let mut settings = Settings::default();
         let unreadable =
             |message: &&Message| !message.text.starts_with("Found no") && message.level >= Level::ERROR;
         settings
             .problems
-            .extend(reader.messages.0.iter().filter(unreadable).map(|message| message.text.clone()));
+            .extend(reader.messages.said.iter().filter(unreadable).map(|message| message.text.clone()));
         if let Some(layers) = layers {
             settings.take(&layers);
         }

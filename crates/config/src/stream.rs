@@ -23,6 +23,8 @@ pub struct Request {
     /// A file of wrong syntax in `jail.d/` or `jail.local` costs that file only: for a start, where the alternative is that
     /// nothing starts. Not for a reload, which then changes nothing.
     pub skip_broken_files: bool,
+    /// Only warnings and worse are wanted of the messages.
+    pub quiet: bool,
     /// Jails that are not enabled are read as well: to see whether they could be.
     pub even_disabled: bool,
     /// What there is to say about the files of `fail2ban.conf` was said by [`crate::read_server`].
@@ -79,12 +81,13 @@ pub fn read(source: &Source, request: &Request) -> Result<Configuration, Failed>
     let mut reader = Reader::new(source);
     reader.jail_by_jail = request.jail_by_jail;
     reader.even_disabled = request.even_disabled;
+    reader.messages.quiet = request.quiet;
     match Reading::default().read(&mut reader, request) {
         Ok(mut configuration) => {
-            configuration.messages = reader.messages.0;
+            configuration.messages = reader.messages.said;
             Ok(configuration)
         }
-        Err(Fatal(text)) => Err(Failed { text, messages: reader.messages.0 }),
+        Err(Fatal(text)) => Err(Failed { text, messages: reader.messages.said }),
     }
 }
 
@@ -104,7 +107,7 @@ impl Reading {
     fn read(mut self, reader: &mut Reader, request: &Request) -> Result<Configuration, Fatal> {
         let server = server::layers(reader)?;
         if request.server_told {
-            reader.messages.0.clear();
+            reader.messages.said.clear();
         }
         reader.left_out = request.skip_broken_files.then(Vec::new);
         let stem = reader.source.path().join("jail");
@@ -152,25 +155,28 @@ impl Reading {
 
     fn convert(&mut self, reader: &mut Reader, request: &Request, outcome: Outcome) -> Result<(), Fatal> {
         let (name, why) = match outcome {
-            Outcome::Good(name, jail) => match jail.commands(&mut reader.messages, request.allow_no_files) {
-                Ok(commands) => {
-                    self.configuration.stream.extend(commands);
-                    self.configuration.jails.push(name);
-                    return Ok(());
+            Outcome::Good(name, mut jail) => {
+                match jail.commands(&mut reader.messages, request.allow_no_files) {
+                    Ok(commands) => {
+                        self.configuration.stream.extend(commands);
+                        self.configuration.jails.push(name);
+                        return Ok(());
+                    }
+                    Err(Fatal(why)) if request.jail_by_jail => {
+                        // Differs: Fail2ban does not say which file it missed.
+                        let hint = jail
+                            .missing_logs(&why)
+                            .map(|paths| format!(": no file matches logpath = {paths}"));
+                        let hint = hint.unwrap_or_default();
+                        reader.messages.error("jailreader", format!("Jail {}: {why}{hint}", repr_str(&name)));
+                        reader
+                            .messages
+                            .error("jailsreader", format!("Errors in jail {}. Skipping...", repr_str(&name)));
+                        (name, why)
+                    }
+                    Err(fatal) => return Err(fatal),
                 }
-                Err(Fatal(why)) if request.jail_by_jail => {
-                    // Differs: Fail2ban does not say which file it missed.
-                    let hint =
-                        jail.missing_logs(&why).map(|paths| format!(": no file matches logpath = {paths}"));
-                    let hint = hint.unwrap_or_default();
-                    reader.messages.error("jailreader", format!("Jail {}: {why}{hint}", repr_str(&name)));
-                    reader
-                        .messages
-                        .error("jailsreader", format!("Errors in jail {}. Skipping...", repr_str(&name)));
-                    (name, why)
-                }
-                Err(fatal) => return Err(fatal),
-            },
+            }
             Outcome::Broken(name, why) => (name, why),
         };
         let text = format!("Jail '{name}' skipped, because of wrong configuration: {why}");

@@ -2,11 +2,11 @@
 //!
 //! Tags that nobody knows stay as they are: `<HOST>`, `<ip>` and `<F-USER>` are for later stages.
 
-use std::collections::{HashMap, HashSet};
+use std::borrow::Cow;
 
-use indexmap::IndexMap;
 use portcullis_value::repr_str;
 
+use crate::maps::{HashMap, Map};
 use crate::message::Fatal;
 
 /// A tag is replaced as often within one value.
@@ -17,66 +17,73 @@ const LONGEST: usize = 16 << 20;
 const MOST_ROUNDS: usize = 64;
 
 /// The options of one filter or action while their tags are being replaced.
-pub(crate) struct Tags<'a> {
-    /// The options and their values.
-    pub(crate) values: IndexMap<String, String>,
+pub(crate) struct Tags<'a, 'e> {
+    /// The options and their values; one without is no tag.
+    pub(crate) values: Map<&'a str, Option<Cow<'a, str>>>,
     /// Tags that are somebody else's business.
-    pub(crate) untouched: HashSet<String>,
+    pub(crate) untouched: Vec<&'a str>,
     /// Finds a tag that is not among the values.
-    pub(crate) elsewhere: &'a mut dyn FnMut(&str) -> Result<Option<String>, Fatal>,
+    pub(crate) elsewhere: &'e mut dyn FnMut(&str) -> Result<Option<String>, Fatal>,
     /// What was found elsewhere before.
     pub(crate) found: HashMap<String, Option<String>>,
 }
 
-impl Tags<'_> {
-    /// Replaces tags in the values of `options`, in their order.
+/// How often each tag was replaced within one value, in the order of their first time.
+type Counts = Vec<(String, usize)>;
+
+impl Tags<'_, '_> {
+    /// Replaces tags in the values of all options that are not untouched, in their order.
     ///
     /// # Errors
     /// When tags refer to each other in a circle.
-    pub(crate) fn replace(&mut self, options: &[String]) -> Result<(), Fatal> {
+    pub(crate) fn replace(&mut self) -> Result<(), Fatal> {
+        let has_tag = |value: &Cow<str>| memchr::memchr(b'<', value.as_bytes()).is_some();
+        let wanted = |(name, value): (&&str, &Option<Cow<str>>)| {
+            value.as_ref().is_some_and(has_tag) && !self.untouched.contains(name)
+        };
+        let due = self.values.iter().enumerate().filter(|(_, entry)| wanted(*entry));
+        let mut due: Vec<usize> = due.map(|(index, _)| index).collect();
         for _ in 0..MOST_ROUNDS {
-            let mut changed = false;
-            for option in options {
-                let Some(value) = self.values.get(option).filter(|value| value.contains('<')) else {
-                    continue;
-                };
-                let value = value.clone();
-                if let Some(new) = self.replaced(option, value)? {
-                    self.values.insert(option.clone(), new);
-                    changed = true;
+            let mut changed = Vec::new();
+            for index in due {
+                if self.replace_one(index)? {
+                    changed.push(index);
                 }
             }
-            if !changed {
+            // What had nothing to replace has nothing next time: which names have a meaning does not change.
+            due = changed;
+            if due.is_empty() {
                 break;
             }
         }
         Ok(())
     }
 
-    /// The value with its tags replaced from left to right, or nothing when there was none to replace.
-    fn replaced(&mut self, option: &str, mut value: String) -> Result<Option<String>, Fatal> {
-        let mut counts: IndexMap<String, usize> = IndexMap::new();
+    /// Replaces the tags of one value from left to right. Returns whether there was any.
+    fn replace_one(&mut self, index: usize) -> Result<bool, Fatal> {
+        let Some((&option, Some(value))) = self.values.get_index_mut(index) else { return Ok(false) };
+        let mut value = std::mem::take(value);
+        let mut spare = String::new();
+        let mut counts = Counts::new();
         let mut at = 0;
         while let Some((start, end)) = tag(&value, at) {
             let name = &value[start + 1..end - 1];
-            if self.untouched.contains(name) {
-                at = end;
+            at = end;
+            if self.untouched.contains(&name) {
                 continue;
             }
-            if name == option || counts.get(name).is_some_and(|count| *count > MOST_REPLACEMENTS) {
+            let known = counts.iter().position(|(tag, _)| tag == name);
+            if name == option || known.is_some_and(|known| counts[known].1 > MOST_REPLACEMENTS) {
                 return Err(circle(option, name, &counts, &value));
             }
-            let Some(replacement) = self.meaning(name)? else {
-                at = end;
-                continue;
-            };
-            match counts.get_mut(name) {
-                Some(count) => *count += 1,
-                None => {
-                    counts.insert(name.to_owned(), 1);
-                }
+            let Some(replacement) = self.meaning(name)? else { continue };
+            match known {
+                Some(known) => counts[known].1 += 1,
+                None => counts.push((name.to_owned(), 1)),
             }
-            value = value.replace(&value[start..end], &replacement);
+            replaced(&value, start..end, replacement, &mut spare);
+            let old = std::mem::replace(&mut value, Cow::Owned(spare));
+            spare = if let Cow::Owned(old) = old { old } else { String::new() };
             if value.len() > LONGEST {
                 return Err(Fatal(format!(
                     "option {} grows beyond all bounds when its tags are replaced",
@@ -85,23 +92,48 @@ impl Tags<'_> {
             }
             at = start;
         }
-        Ok((!counts.is_empty()).then_some(value))
+        self.values[index] = Some(value);
+        Ok(!counts.is_empty())
     }
 
-    fn meaning(&mut self, name: &str) -> Result<Option<String>, Fatal> {
-        if let Some(value) = self.values.get(name) {
-            return Ok(Some(value.clone()));
+    fn meaning(&mut self, name: &str) -> Result<Option<&str>, Fatal> {
+        if let Some(Some(value)) = self.values.get(name) {
+            return Ok(Some(value));
         }
-        if let Some(value) = self.found.get(name) {
-            return Ok(value.clone());
+        if !self.found.contains_key(name) {
+            let value = (self.elsewhere)(name)?;
+            self.found.insert(name.to_owned(), value);
         }
-        let value = (self.elsewhere)(name)?;
-        self.found.insert(name.to_owned(), value.clone());
-        Ok(value)
+        Ok(self.found.get(name).and_then(Option::as_deref))
     }
 }
 
-fn circle(option: &str, name: &str, counts: &IndexMap<String, usize>, value: &str) -> Fatal {
+/// Writes the value with what stands at `place`, and all that is the same, replaced.
+fn replaced(value: &str, place: std::ops::Range<usize>, replacement: &str, out: &mut String) {
+    let tag = &value[place.clone()];
+    out.clear();
+    out.reserve(value.len() + replacement.len());
+    // There may be one before: a tag that was made of a nested one.
+    let mut rest = value;
+    if !value[..place.start].contains(tag) {
+        out.push_str(&value[..place.start]);
+        rest = &value[place.start..];
+    }
+    while let Some(at) = find(rest, tag) {
+        out.push_str(&rest[..at]);
+        out.push_str(replacement);
+        rest = &rest[at + tag.len()..];
+    }
+    out.push_str(rest);
+}
+
+/// `text.find(tag)` for short texts: all tags begin with `<`, which is quickly found.
+fn find(text: &str, tag: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    memchr::memchr_iter(b'<', bytes).find(|at| bytes[*at..].starts_with(tag.as_bytes()))
+}
+
+fn circle(option: &str, name: &str, counts: &Counts, value: &str) -> Fatal {
     let counts: Vec<_> = counts.iter().map(|(tag, count)| format!("{}: {count}", repr_str(tag))).collect();
     Fatal(format!(
         "properties contain self referencing definitions and cannot be resolved, fail tag: {option}, found: {name} in \
@@ -114,15 +146,15 @@ fn circle(option: &str, name: &str, counts: &IndexMap<String, usize>, value: &st
 fn tag(text: &str, from: usize) -> Option<(usize, usize)> {
     // The text behind may have become shorter than it was when the last tag was found.
     let from = (from..text.len()).find(|at| text.is_char_boundary(*at))?;
-    let mut start = from + text[from..].find('<')?;
+    let mut start = from + memchr::memchr(b'<', &text.as_bytes()[from..])?;
     loop {
-        let inner = &text[start + 1..];
-        let stop = inner.find(['<', '>', ' '])?;
+        let inner = &text.as_bytes()[start + 1..];
+        let stop = memchr::memchr3(b'<', b'>', b' ', inner)?;
         let end = start + 1 + stop;
-        match inner.as_bytes()[stop] {
+        match inner[stop] {
             b'>' if stop > 0 => return Some((start, end + 1)),
             b'<' => start = end,
-            _ => start = end + text[end..].find('<')?,
+            _ => start = end + memchr::memchr(b'<', &text.as_bytes()[end..])?,
         }
     }
 }
@@ -133,15 +165,15 @@ mod tests {
 
     /// Replaces the tags of all options in their order and returns the first one's value.
     fn first(options: &[(&str, &str)]) -> Result<String, Fatal> {
-        let names: Vec<String> = options.iter().map(|(name, _)| (*name).to_owned()).collect();
+        let mut elsewhere = |tag: &str| Ok((tag == "far").then(|| "<near>".to_owned()));
         let mut tags = Tags {
-            values: options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
-            untouched: HashSet::from(["ip".to_owned()]),
-            elsewhere: &mut |tag| Ok((tag == "far").then(|| "<near>".to_owned())),
-            found: HashMap::new(),
+            values: options.iter().map(|(name, value)| (*name, Some(Cow::Borrowed(*value)))).collect(),
+            untouched: vec!["ip"],
+            elsewhere: &mut elsewhere,
+            found: HashMap::default(),
         };
-        tags.replace(&names)?;
-        Ok(tags.values[0].clone())
+        tags.replace()?;
+        Ok(tags.values[0].clone().unwrap().into_owned())
     }
 
     #[test]

@@ -23,6 +23,29 @@ pub fn json(text: &str) -> Result<Value, Exception> {
     Ok(value)
 }
 
+/// Writes a text as Python's `json.dumps` does, between quotes; `ascii` escapes all beyond it, as Python does by itself.
+pub fn json_text(text: &str, ascii: bool, out: &mut String) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{c}' => out.push_str("\\f"),
+            c if c < ' ' || ascii && c > '~' => {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    out.push_str(&format!("\\u{unit:04x}"));
+                }
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
 struct Reader<'t> {
     text: &'t str,
     chars: Vec<char>,

@@ -12,7 +12,7 @@ mod printable;
 mod repr;
 mod seconds;
 
-pub use json::json;
+pub use json::{json, json_text};
 pub use number::{Number, float, int};
 pub use repr::repr_str;
 pub use seconds::seconds;
@@ -60,6 +60,11 @@ impl Value {
     /// Python's `repr()`.
     pub fn repr(&self) -> String {
         repr::repr(self)
+    }
+
+    /// Python's `repr()`, behind what is in `out` already.
+    pub fn write_repr(&self, out: &mut String) {
+        repr::write(self, out);
     }
 
     /// What Python calls the type: `int`, `NoneType`; of an exception its class.

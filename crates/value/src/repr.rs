@@ -6,28 +6,49 @@ use crate::Value;
 use crate::printable::is_printable;
 
 pub(crate) fn repr(value: &Value) -> String {
+    let mut out = String::new();
+    write(value, &mut out);
+    out
+}
+
+pub(crate) fn write(value: &Value, out: &mut String) {
     match value {
-        Value::None => "None".into(),
-        Value::Bool(true) => "True".into(),
-        Value::Bool(false) => "False".into(),
-        Value::Int(number) => number.to_string(),
-        Value::Float(number) => repr_float(*number),
-        Value::Str(text) => repr_str(text),
-        Value::Bytes(bytes) => repr_bytes(bytes),
-        Value::List(items) => format!("[{}]", joined(items)),
-        Value::Tuple(items) if items.len() == 1 => format!("({},)", items[0].repr()),
-        Value::Tuple(items) => format!("({})", joined(items)),
-        Value::Set(items) if items.is_empty() => "set()".into(),
-        Value::Set(items) => format!("{{{}}}", joined(items)),
+        Value::None => out.push_str("None"),
+        Value::Bool(true) => out.push_str("True"),
+        Value::Bool(false) => out.push_str("False"),
+        Value::Int(number) => out.push_str(&number.to_string()),
+        Value::Float(number) => out.push_str(&repr_float(*number)),
+        Value::Str(text) => write_str(text, out),
+        Value::Bytes(bytes) => out.push_str(&repr_bytes(bytes)),
+        Value::List(items) => joined("[", items, "]", out),
+        Value::Tuple(items) if items.len() == 1 => joined("(", items, ",)", out),
+        Value::Tuple(items) => joined("(", items, ")", out),
+        Value::Set(items) if items.is_empty() => out.push_str("set()"),
+        Value::Set(items) => joined("{", items, "}", out),
         Value::Dict(items) => {
-            let items: Vec<_> = items.iter().map(|(k, v)| format!("{}: {}", k.repr(), v.repr())).collect();
-            format!("{{{}}}", items.join(", "))
+            out.push('{');
+            for (index, (key, value)) in items.iter().enumerate() {
+                out.push_str(if index > 0 { ", " } else { "" });
+                write(key, out);
+                out.push_str(": ");
+                write(value, out);
+            }
+            out.push('}');
         }
-        Value::Exception(e) => match e.shown_args().as_slice() {
-            [one] => format!("{}({})", e.name(), one.repr()),
-            many => format!("{}({})", e.name(), joined(many)),
-        },
+        Value::Exception(e) => {
+            out.push_str(e.name());
+            joined("(", &e.shown_args(), ")", out);
+        }
     }
+}
+
+fn joined(open: &str, items: &[Value], close: &str, out: &mut String) {
+    out.push_str(open);
+    for (index, item) in items.iter().enumerate() {
+        out.push_str(if index > 0 { ", " } else { "" });
+        write(item, out);
+    }
+    out.push_str(close);
 }
 
 /// The shortest text that reads back as the same number; an exponent of two digits at least below 1e-4 and from 1e16 on.
@@ -58,34 +79,47 @@ fn repr_float(number: f64) -> String {
     }
 }
 
-fn joined(items: &[Value]) -> String {
-    items.iter().map(Value::repr).collect::<Vec<_>>().join(", ")
-}
-
 /// Python's `repr()` of a string: single quotes unless only those occur in it, escapes for what cannot be printed.
 pub fn repr_str(text: &str) -> String {
-    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
     let mut out = String::with_capacity(text.len() + 2);
+    write_str(text, &mut out);
+    out
+}
+
+fn write_str(text: &str, out: &mut String) {
+    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    let plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'\\' && char::from(byte) != quote;
+    out.reserve(text.len() + 2);
     out.push(quote);
-    for c in text.chars() {
-        match c {
-            c if c == quote || c == '\\' => out.extend(['\\', c]),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if is_printable(c) => out.push(c),
-            c => {
-                let code = u32::from(c);
-                let _ = match code {
-                    ..=0xff => write!(out, "\\x{code:02x}"),
-                    0x100..=0xffff => write!(out, "\\u{code:04x}"),
-                    _ => write!(out, "\\U{code:08x}"),
-                };
-            }
-        }
+    let mut rest = text;
+    while !rest.is_empty() {
+        // Most of a text is written as it is.
+        let run = rest.bytes().position(|byte| !plain(byte)).unwrap_or(rest.len());
+        out.push_str(&rest[..run]);
+        rest = &rest[run..];
+        let Some(c) = rest.chars().next() else { break };
+        escaped(c, quote, out);
+        rest = &rest[c.len_utf8()..];
     }
     out.push(quote);
-    out
+}
+
+fn escaped(c: char, quote: char, out: &mut String) {
+    match c {
+        c if c == quote || c == '\\' => out.extend(['\\', c]),
+        '\n' => out.push_str("\\n"),
+        '\r' => out.push_str("\\r"),
+        '\t' => out.push_str("\\t"),
+        c if is_printable(c) => out.push(c),
+        c => {
+            let code = u32::from(c);
+            let _ = match code {
+                ..=0xff => write!(out, "\\x{code:02x}"),
+                0x100..=0xffff => write!(out, "\\u{code:04x}"),
+                _ => write!(out, "\\U{code:08x}"),
+            };
+        }
+    }
 }
 
 fn repr_bytes(bytes: &[u8]) -> String {

@@ -1,8 +1,9 @@
 //! What the client reads of the configuration: its own settings, and the stream for the server.
 
+use std::io::Write as _;
 use std::path::Path;
 
-use portcullis_config::{Configuration, Request, dump, dump_pretty, read, read_server};
+use portcullis_config::{Configuration, Request, dump_pretty, read, read_server, write_dump};
 use portcullis_value::Value;
 use portcullis_wire::request::{NewSetting, Request as Wire};
 
@@ -78,6 +79,7 @@ pub(super) fn stream(session: &Session, request: Request) -> Result<Configuratio
         loglevel: Some(settings.loglevel.clone()),
         logtarget: Some(settings.logtarget.clone()),
         syslogsocket: Some(settings.syslogsocket.clone()),
+        quiet: !session.log.tells_information(),
         ..request
     };
     match read(&session.name.source(&arguments.conf), &request) {
@@ -138,13 +140,15 @@ pub(super) fn dump_and_test(session: &Session, no_command: bool) -> Shown {
         say("ERROR: The configuration stream failed because of the invalid syntax.");
         return Shown::Failed;
     };
-    let shown = match how {
-        Some(Dump::Plain) => dump(&configuration.stream),
-        Some(Dump::Pretty) => dump_pretty(&configuration.stream),
-        None => String::new(),
-    };
-    if how.is_some() {
-        say(shown.trim_end_matches('\n'));
+    match how {
+        Some(Dump::Plain) if !configuration.stream.is_empty() => {
+            let mut out = std::io::stdout().lock();
+            // A reader that has seen enough is no error.
+            let _ = write_dump(&configuration.stream, &mut out).and_then(|()| out.flush());
+        }
+        Some(Dump::Plain) => say(""),
+        Some(Dump::Pretty) => say(dump_pretty(&configuration.stream).trim_end_matches('\n')),
+        None => {}
     }
     if test && !configuration.flawless() {
         return Shown::TestFailed;

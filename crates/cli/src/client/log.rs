@@ -1,9 +1,11 @@
 //! What the client says on stderr, in the format of Fail2ban's log.
 
 use std::io::Write as _;
+use std::sync::OnceLock;
 use std::time::Instant;
 
-use jiff::Zoned;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
 use portcullis_config::Message;
 
 /// Levels with Python's numbers.
@@ -54,9 +56,15 @@ impl Log {
 
     /// What reading the configuration had to say.
     pub(super) fn messages(&self, messages: &[Message]) {
-        for message in messages {
-            self.line(message.level.0, message.level.word(), message.logger, &message.text);
-        }
+        let shown = messages.iter().filter(|message| message.level.0 >= self.least());
+        let now = now();
+        let lines = shown.map(|message| self.text(&now, message.level.word(), message.logger, &message.text));
+        tell(&lines.collect::<String>());
+    }
+
+    /// Whether information is shown.
+    pub(super) fn tells_information(&self) -> bool {
+        self.least() <= INFO
     }
 
     /// The least important level that is shown.
@@ -71,23 +79,42 @@ impl Log {
     }
 
     fn line(&self, level: u8, word: &str, logger: &str, text: &str) {
-        if level < self.least() {
-            return;
+        if level >= self.least() {
+            tell(&self.text(&now(), word, logger, text));
         }
+    }
+
+    fn text(&self, now: &Zoned, word: &str, logger: &str, text: &str) -> String {
         let logger = if logger.is_empty() { "fail2ban".to_owned() } else { format!("fail2ban.{logger}") };
         let process = std::process::id();
-        let time = Zoned::now().strftime("%Y-%m-%d %H:%M:%S,%3f");
-        let line = match self.verbosity {
-            ..=2 => format!("{time} {logger:24}[{process}]: {word:7} {text}"),
-            3 => format!(" {time} {process:012X} {word:5.5} {text}"),
+        let time = now.strftime("%Y-%m-%d %H:%M:%S,%3f");
+        match self.verbosity {
+            ..=2 => format!("{time} {logger:24}[{process}]: {word:7} {text}\n"),
+            3 => format!(" {time} {process:012X} {word:5.5} {text}\n"),
             verbosity => {
                 let since = self.started.elapsed().as_millis();
                 let place = if verbosity > 4 { "|          client               | " } else { "" };
-                format!(" + {since:4} {process:012X} {logger:25.25} {word:5.5} {place}{text}")
+                format!(" + {since:4} {process:012X} {logger:25.25} {word:5.5} {place}{text}\n")
             }
-        };
-        let _ = writeln!(std::io::stderr(), "{line}");
+        }
     }
+}
+
+/// Writes lines at once: stderr has no buffer.
+fn tell(lines: &str) {
+    let _ = std::io::stderr().write_all(lines.as_bytes());
+}
+
+/// The time on this machine's clock. `/etc/localtime` is read as it is where it can be: to learn its name, all files of the
+/// zone database would be looked at, which takes longer than reading a configuration.
+fn now() -> Zoned {
+    static ZONE: OnceLock<TimeZone> = OnceLock::new();
+    let zone = ZONE.get_or_init(|| {
+        let file = if std::env::var_os("TZ").is_none() { std::fs::read("/etc/localtime").ok() } else { None };
+        let zone = file.and_then(|bytes| TimeZone::tzif("Local", &bytes).ok());
+        zone.unwrap_or_else(TimeZone::system)
+    });
+    Timestamp::now().to_zoned(zone.clone())
 }
 
 /// From now on a signal ends the program with a word and exit code 255.

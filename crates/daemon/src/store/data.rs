@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use portcullis_jail::failure::Data;
 use portcullis_jail::{Id, MatchedLine, Ticket};
-use portcullis_value::Value;
+use portcullis_value::{Value, json_text};
 
 /// What `data` says of a ticket.
 #[derive(Debug, Default, PartialEq)]
@@ -100,23 +100,7 @@ fn json(out: &mut String, value: &Value) {
 }
 
 fn string(out: &mut String, text: &str) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            c if c < ' ' => {
-                let _ = write!(out, "\\u{:04x}", c as u32);
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
+    json_text(text, false, out);
 }
 
 /// Reads `data`. Text that is no JSON is an error (what the parser says); members of the wrong shape are passed over.
