@@ -288,7 +288,7 @@ fn settled_held(peer: &Peer, expected: &BTreeSet<String>) -> BTreeSet<String> {
 fn the_state_after_a_reload_is_the_state_after_a_fresh_start_with_bans_kept() {
     let day = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs() / 86_400;
     let first = number("RELOAD_SEED").unwrap_or(day * 1000);
-    let count = number("RELOADS").unwrap_or(12);
+    let count = number("RELOADS").unwrap_or(8);
     println!("RELOAD_SEED={first} RELOADS={count}");
     let mut differing = Vec::new();
     for seed in first..first + count {

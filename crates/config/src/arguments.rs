@@ -1,6 +1,7 @@
 //! `name[option=value, …]`: how filters, actions and backends are given options, and how several actions are told apart.
 //!
-//! Values stand in `"…"`, in `'…'`, or bare up to a comma or bracket. There are no escapes.
+//! Values stand in `"…"`, in `'…'`, or bare up to a comma or bracket. There are no escapes, and blanks around a value are
+//! removed even between quotes.
 
 use crate::maps::HashSet;
 use crate::python::{is_space, is_word, strip};
@@ -48,9 +49,8 @@ fn options(text: &str) -> Result<Vec<(String, String)>, String> {
             let shown: String = rest.chars().take(SHOWN).collect();
             return Err(format!("expected option, wrong syntax at {}: {shown}", characters(text, at)));
         };
-        let value_at = text.len() - behind.len();
         let (value, behind) = option_value(behind);
-        let value = if text[value_at..].len() - behind.len() == value.len() { strip(value) } else { value };
+        let value = strip(value);
         let Some(next) = separator(behind) else {
             let shown: String = behind.chars().take(SHOWN).collect();
             return Err(format!(
@@ -266,7 +266,7 @@ mod tests {
             pairs(&[("o", "a,b]"), ("p", "c\"d"), ("q", "e f")])
         );
         assert_eq!(options_of("f[o=1][p=2] [o=3]"), pairs(&[("o", "3"), ("p", "2")]));
-        assert_eq!(options_of("f[o=, p=\" \",]"), pairs(&[("o", ""), ("p", " ")]));
+        assert_eq!(options_of("f[o=, p=\" \",]"), pairs(&[("o", ""), ("p", "")]));
         assert_eq!(options_of("f[]"), pairs(&[]));
         assert_eq!(parse("f [o=1]").unwrap().name, "f ");
     }

@@ -17,14 +17,15 @@ impl Jail {
         allow_no_files: bool,
     ) -> Result<Vec<Command>, Fatal> {
         let mut commands: Vec<Command> = vec![command(["add", &self.name, self.text("backend")])];
+        let combined = self.filter.as_ref().map(|filter| filter.combined(messages)).transpose()?;
         // An option is sent once, and not needed any more.
         let mut take = |option: &'static str| Some((option, std::mem::take(self.options.get_mut(option)?)));
         let own = FILTER_OPTIONS.iter().filter_map(|option| take(option)).collect();
         let jail = self.name.as_str();
         let own_commands = filter_commands(jail, own)?;
         commands.extend(own_commands.first);
-        if let Some(filter) = &self.filter {
-            let filter = filter_commands(jail, filter.combined(messages)?)?;
+        if let Some(combined) = combined {
+            let filter = filter_commands(jail, combined)?;
             commands.extend(filter.first);
             commands.extend(filter.rest);
         }

@@ -91,8 +91,6 @@ pub(crate) struct Definition {
     layers: Rc<Layers>,
     /// What `%(…)s` finds before the file's own: the bracket's options, then the jail's.
     variables: Vec<Scope>,
-    /// The variables of the first reading, once there was a second.
-    given: Vec<Scope>,
     /// Options of the table that no bracket overrides.
     options: Map<String, Value>,
     /// The bracket's options, then those of `[Init]`, each of these behind a `known/…` of the same value.
@@ -145,7 +143,6 @@ impl Definition {
             kind,
             layers,
             variables,
-            given: Vec::new(),
             options: Map::default(),
             parameters: bracket.into_iter().collect(),
             found: RefCell::default(),
@@ -198,7 +195,8 @@ impl Definition {
     pub(crate) fn everything(&self, messages: &mut Messages) -> Result<Vec<(&str, Value)>, Fatal> {
         let mut besides = Map::default();
         for (name, _) in self.layers.section("Definition").into_iter().flat_map(Section::options) {
-            if !self.kind.options().contains(&name) && name != "__name__" {
+            // Also what the bracket overrides.
+            if !self.options.contains_key(name) && name != "__name__" {
                 match self.layers.value("Definition", name, &[]) {
                     Ok(text) => drop(besides.insert(name, text)),
                     Err(Missing::Fatal(fatal)) => return Err(fatal),
@@ -217,8 +215,13 @@ impl Definition {
         jail: Scope,
         own: impl Fn(&str) -> bool,
     ) -> Result<(), Fatal> {
-        self.given = std::mem::take(&mut self.variables);
-        self.variables = self.given.iter().cloned().chain([jail]).collect();
+        // By now the bracket's options and those of `[Init]` are one.
+        let parameters = self.parameters.iter();
+        let parameters = parameters.map(|(name, value)| (name.to_lowercase().into(), Some(value.clone())));
+        if let Some(bracket) = self.variables.first_mut() {
+            *bracket = Scope::new(parameters.collect());
+        }
+        self.variables.push(jail);
         self.options.clear();
         self.read_options(reader, own)
     }
@@ -309,14 +312,16 @@ impl Definition {
         let found = match tag.split_once('/') {
             None => match self.defined(tag) {
                 Err(Missing::Option | Missing::Section) => {
-                    let given = if self.given.is_empty() { &self.variables } else { &self.given };
-                    if variable(given, tag).is_none() {
+                    if variable(&self.variables, &tag.to_lowercase()).is_none() {
                         return Ok(None);
                     }
                     self.layers.value("Definition", tag, &self.variables)
                 }
                 found => found,
             },
+            Some(_) if variable(&self.variables, &tag.to_lowercase()).is_some() => {
+                self.layers.value("Definition", tag, &self.variables)
+            }
             Some(("known", option)) => match self.layers.known_value("Definition", option) {
                 Err(Missing::Option | Missing::Section) => self.layers.value("Definition", option, &[]),
                 found => found,

@@ -36,6 +36,11 @@ enum Place {
     Section(usize),
 }
 
+/// So many characters of a line are shown.
+const LONGEST_SHOWN: usize = 10_000;
+/// So many lines that are no options are told.
+const MOST_ERRORS: usize = 1000;
+
 struct Parser<'a> {
     file: &'a str,
     parsed: Parsed,
@@ -104,7 +109,7 @@ impl<'a> Parser<'a> {
             Err(Fatal(format!(
                 "File contains no section headers.\nfile: {}, line: {number}\n{}",
                 repr_str(self.file),
-                repr_str(line)
+                shown(line)
             )))
         } else {
             self.option(value, line, number)
@@ -130,13 +135,13 @@ impl<'a> Parser<'a> {
     fn option(&mut self, value: &str, line: &str, number: u32) -> Result<(), Fatal> {
         // A line that is no option leaves the one before it open, for deeper indented lines to continue.
         let Some(at) = value.find(['=', ':']) else {
-            self.errors.push((number, repr_str(line)));
+            self.errors.push((number, shown(line)));
             return Ok(());
         };
         self.close();
         let key = strip_end(&value[..at]);
         if key.is_empty() {
-            self.errors.push((number, repr_str(line)));
+            self.errors.push((number, shown(line)));
         }
         let key: Arc<str> = key.to_lowercase().into();
         let (section, name) = match self.place {
@@ -187,10 +192,19 @@ impl<'a> Parser<'a> {
             return Ok(self.parsed);
         }
         let mut text = format!("Source contains parsing errors: {}", repr_str(self.file));
-        for (number, line) in &self.errors {
+        for (number, line) in self.errors.iter().take(MOST_ERRORS) {
             text.push_str(&format!("\n\t[line {number:2}]: {line}"));
         }
         Err(Fatal(text))
+    }
+}
+
+/// A line in a message. Of a very long one only the beginning: nobody reads a megabyte.
+// Differs: Fail2ban repeats it, however long.
+fn shown(line: &str) -> String {
+    match line.char_indices().nth(LONGEST_SHOWN) {
+        None => repr_str(line),
+        Some((end, _)) => format!("{}…", repr_str(&line[..end])),
     }
 }
 

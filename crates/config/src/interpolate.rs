@@ -238,7 +238,8 @@ impl<'a> Reading<'a> {
             };
             rest = behind;
             let Some((section, option)) = key.split_once('/') else { continue };
-            if self.fetched.iter().any(|(name, _)| name == key) {
+            // What the section itself knows is not looked for in `[DEFAULT]`.
+            if self.fetched.iter().any(|(name, _)| name == key) || self.find(&lower(key)).is_some() {
                 continue;
             }
             let lower = lower(option);

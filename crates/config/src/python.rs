@@ -123,7 +123,10 @@ mod tests {
             shell_words(r#"a 'b c' + "d\"e" f\ g '' #x"#).unwrap(),
             ["a", "b c", "+", "d\"e", "f g", "", "#x"]
         );
+        assert_eq!(shell_words(r#"'a b'c "d \" \x" a\ b \'"#).unwrap(), ["a bc", "d \" \\x", "a b", "'"]);
+        assert_eq!(shell_words(" \t").unwrap(), [""; 0]);
         assert_eq!(shell_words("a \"b").unwrap_err(), "No closing quotation");
+        assert_eq!(shell_words("a 'b").unwrap_err(), "No closing quotation");
         assert_eq!(shell_words("a\\").unwrap_err(), "No escaped character");
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, Write as _};
 
 use super::commands::{self, Mode};
-use super::{Session, say, usage, words};
+use super::{Session, say, usage};
 
 /// A longer line is no command.
 const LONGEST_LINE: u64 = 1 << 20;
@@ -30,11 +30,11 @@ pub(super) fn run(session: &Session) -> bool {
             "" => {}
             "exit" | "quit" => return true,
             "help" => say(&usage::text(session.name)),
-            line => match words::split(line) {
+            line => match portcullis_config::shell_words(line) {
                 Ok(words) => {
                     commands::run(session, &words, Mode::Interactive);
                 }
-                Err(unfinished) => session.log.error("", &unfinished.to_string()),
+                Err(unfinished) => session.log.error("", unfinished),
             },
         }
     }

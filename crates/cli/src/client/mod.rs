@@ -12,7 +12,6 @@ mod log;
 mod serve;
 mod start;
 mod usage;
-mod words;
 
 use std::ffi::OsString;
 use std::io::Write as _;

@@ -84,7 +84,7 @@ impl Server {
             }
             let planned = plan.jails.get(&*jail.name);
             let broken = planned.is_some_and(|planned| planned.definition.is_err())
-                || plan.unreadable.iter().any(|text| text.contains(&format!("'{}'", jail.name)));
+                || plan.unreadable.iter().any(|text| text.starts_with(&format!("Jail '{}' ", jail.name)));
             let ends = planned.is_none() || reload.restart;
             if ends && !broken {
                 self.stop_jail(&jail.name)?;
