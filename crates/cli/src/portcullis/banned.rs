@@ -1,5 +1,6 @@
 //! `portcullis banned`: who is banned; and of an address, everything that is known: since when, why, by which lines, in force?
 
+use anstyle::Style;
 use portcullis_value::Value;
 
 use super::answer::{field, is, items, list, number, seconds, text};
@@ -130,29 +131,33 @@ fn one(address: &Value) -> String {
 }
 
 fn about(name: &str, ban: &Value) -> String {
-    let now = now();
     let (mark, style, state) = enforcement(ban);
     let mut out = format!("{style}{mark}{style:#} {STRONG}{}{STRONG:#}\n", text(ban, "jail"));
-    let mut say = |name: &str, value: &str| out.push_str(&format!("  {FAINT}{name:<9}{FAINT:#}{value}\n"));
-    if text(ban, "address") != name {
-        say("as part", &format!("of {}", text(ban, "address")));
-    }
-    let begin = seconds(ban, "begin").unwrap_or_default();
-    say("since", &format!("{} ({})", clock(begin, now), ago(now - begin)));
-    say("ends", &ends(seconds(ban, "end"), now));
-    match number(ban, "failures") {
-        0 => say("by", "hand"),
-        failures => say("by", &count(failures, "failure")),
-    }
-    if let Some(why) = field(ban, "why").as_str() {
-        say("why", &plain(why));
-    }
-    say("state", &format!("{style}{state}{style:#}"));
-    for action in list(ban, "actions") {
-        say("", &format!("{FAINT}{}: {}{FAINT:#}", text(action, "action"), text(action, "state")));
-    }
-    for line in list(ban, "lines") {
-        say("line", &plain(&line.to_string()));
+    for (name, value) in facts(name, ban, now()) {
+        let style = if value == state { style } else { Style::new() };
+        out.push_str(&format!("  {FAINT}{name:<9}{FAINT:#}{style}{}{style:#}\n", plain(&value)));
     }
     out
+}
+
+/// What is known of a ban that concerns the address `name`, each with what it is called.
+pub(super) fn facts(name: &str, ban: &Value, now: f64) -> Vec<(&'static str, String)> {
+    let mut facts = Vec::new();
+    if text(ban, "address") != name {
+        facts.push(("as part", format!("of {}", text(ban, "address"))));
+    }
+    let begin = seconds(ban, "begin").unwrap_or(now);
+    facts.push(("since", format!("{} ({})", clock(begin, now), ago(now - begin))));
+    facts.push(("ends", ends(seconds(ban, "end"), now)));
+    facts.push(match number(ban, "failures") {
+        0 => ("by", "hand".to_owned()),
+        failures => ("by", count(failures, "failure")),
+    });
+    facts.extend(field(ban, "why").as_str().map(|why| ("why", why.to_owned())));
+    facts.push(("state", enforcement(ban).2));
+    for action in list(ban, "actions") {
+        facts.push(("", format!("{}: {}", text(action, "action"), text(action, "state"))));
+    }
+    facts.extend(list(ban, "lines").iter().map(|line| ("line", line.to_string())));
+    facts
 }

@@ -17,6 +17,7 @@ mod reload;
 mod restart;
 mod server;
 mod table;
+mod top;
 mod unban;
 
 pub(crate) use arguments::{Arguments, Check, Command, Config, Show, Status};
@@ -43,7 +44,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Unban(wanted) => unban::run(&wanted),
         Command::Banned(wanted) => banned::run(&wanted),
         Command::Jails(wanted) => jails::run(&wanted),
-        Command::Top(_) => Ok(WELL),
+        Command::Top(wanted) => top::run(&wanted),
         Command::Log(wanted) => log::run(&wanted),
         Command::Explain(wanted) => explain::run(&wanted),
         Command::Reload(wanted) => reload::run(&wanted),
