@@ -3,6 +3,7 @@
 //! [`Request::parse`](crate::Request::parse), [`show`](crate::show) and the client's help go by this table; so can manual pages
 //! and completions. The order is the help's.
 
+mod arguments;
 mod globals;
 mod jails;
 mod ours;
@@ -12,6 +13,8 @@ use portcullis_value::{Exception, Value};
 use crate::request::{JailGet, JailSet, NewSetting, Request, Setting};
 use crate::show::Show;
 use crate::words::Words;
+
+pub use arguments::{Argument, Kind};
 
 /// A command in the table.
 #[derive(Clone, Copy)]
@@ -115,7 +118,33 @@ pub(crate) enum At {
     JailSet(ParseOption<JailSet>),
 }
 
+/// Where a command stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// It is the first word.
+    Server,
+    /// `get NAME`
+    Get,
+    /// `set NAME`
+    Set,
+    /// `get JAIL NAME`
+    JailGet,
+    /// `set JAIL NAME`
+    JailSet,
+}
+
 impl Entry {
+    /// Where it stands.
+    pub fn place(&self) -> Place {
+        match self.at {
+            At::Client | At::Server(_) => Place::Server,
+            At::Get(_) => Place::Get,
+            At::Set(_) => Place::Set,
+            At::JailGet(_) => Place::JailGet,
+            At::JailSet(_) => Place::JailSet,
+        }
+    }
+
     /// The words before the arguments, as the help writes them: `set <JAIL> banip`.
     pub fn words(&self) -> String {
         let before = match self.at {

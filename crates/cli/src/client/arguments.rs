@@ -58,30 +58,83 @@ pub(super) enum Parsed {
     Failed(String),
 }
 
-/// Each option: what it means, its letter, its names, whether an argument follows.
-const OPTIONS: [(Opt, Option<char>, &[&str], bool); 21] = [
-    (Opt::Conf, Some('c'), &["conf"], true),
-    (Opt::Socket, Some('s'), &["socket"], true),
-    (Opt::Pidfile, Some('p'), &["pidfile"], true),
-    (Opt::Pname, None, &["pname"], true),
-    (Opt::LogLevel, None, &["loglevel"], true),
-    (Opt::LogTarget, None, &["logtarget"], true),
-    (Opt::SyslogSocket, None, &["syslogsocket"], true),
-    (Opt::Dump, Some('d'), &[], false),
-    (Opt::DumpPretty, None, &["dp", "dump-pretty"], false),
-    (Opt::Test, Some('t'), &["test"], false),
-    (Opt::Interactive, Some('i'), &[], false),
-    (Opt::Verbose, Some('v'), &[], false),
-    (Opt::Quiet, Some('q'), &[], false),
-    (Opt::Force, Some('x'), &[], false),
-    (Opt::Background, Some('b'), &[], false),
-    (Opt::Foreground, Some('f'), &[], false),
-    (Opt::Async, None, &["async"], false),
-    (Opt::Timeout, None, &["timeout"], true),
-    (Opt::Str2Sec, None, &["str2sec"], true),
-    (Opt::Help, Some('h'), &["help"], false),
-    (Opt::Version, Some('V'), &["version"], false),
+/// An option: what it means, its letter, its names, what argument follows, and what the help says of it.
+pub(crate) struct OptionRow {
+    option: Opt,
+    pub(crate) letter: Option<char>,
+    pub(crate) names: &'static [&'static str],
+    pub(crate) argument: Option<&'static str>,
+    pub(crate) help: &'static str,
+}
+
+/// All options, in the order of the help.
+pub(crate) static OPTIONS: [OptionRow; 21] = [
+    row(Opt::Conf, Some('c'), &["conf"], Some("<DIR>"), "where the configuration is (default /etc/fail2ban)"),
+    row(Opt::Socket, Some('s'), &["socket"], Some("<FILE>"), "where the server listens"),
+    row(Opt::Pidfile, Some('p'), &["pidfile"], Some("<FILE>"), "where the server leaves its process id"),
+    row(
+        Opt::Pname,
+        None,
+        &["pname"],
+        Some("<NAME>"),
+        "what the server's process is called (default fail2ban-server)",
+    ),
+    row(Opt::LogLevel, None, &["loglevel"], Some("<LEVEL>"), "how much the server logs"),
+    row(
+        Opt::LogTarget,
+        None,
+        &["logtarget"],
+        Some("<TARGET>"),
+        "where the server logs to: a file, stdout, stderr, syslog or sysout",
+    ),
+    row(Opt::SyslogSocket, None, &["syslogsocket"], Some("auto|<FILE>"), "where syslog is looked for"),
+    row(Opt::Dump, Some('d'), &[], None, "show the configuration as the commands it becomes"),
+    row(Opt::DumpPretty, None, &["dp", "dump-pretty"], None, "the same, long commands broken into lines"),
+    row(Opt::Test, Some('t'), &["test"], None, "check the configuration; with a command, check it first"),
+    row(Opt::Interactive, Some('i'), &[], None, "read commands from the terminal"),
+    row(Opt::Verbose, Some('v'), &[], None, "say more (up to four times)"),
+    row(Opt::Quiet, Some('q'), &[], None, "say less"),
+    row(Opt::Force, Some('x'), &[], None, "start even if a socket of an earlier server is there"),
+    row(Opt::Background, Some('b'), &[], None, "start the server in the background (default)"),
+    row(Opt::Foreground, Some('f'), &[], None, "start the server in the foreground"),
+    row(
+        Opt::Async,
+        None,
+        &["async"],
+        None,
+        "start the server without a configuration (the client does this itself)",
+    ),
+    row(
+        Opt::Timeout,
+        None,
+        &["timeout"],
+        Some("<TIME>"),
+        "how long to wait for a server that starts (default 30)",
+    ),
+    row(Opt::Str2Sec, None, &["str2sec"], Some("<STRING>"), "tell how many seconds a time such as 1d12h is"),
+    row(Opt::Help, Some('h'), &["help"], None, "show this"),
+    row(Opt::Version, Some('V'), &["version"], None, "show the version (-V the number only)"),
 ];
+
+const fn row(
+    option: Opt,
+    letter: Option<char>,
+    names: &'static [&'static str],
+    argument: Option<&'static str>,
+    help: &'static str,
+) -> OptionRow {
+    OptionRow { option, letter, names, argument, help }
+}
+
+impl OptionRow {
+    /// `-c, --conf <DIR>`
+    pub(crate) fn words(&self) -> String {
+        let letter = self.letter.map(|letter| format!("-{letter}"));
+        let names = letter.into_iter().chain(self.names.iter().map(|name| format!("--{name}")));
+        let names = names.collect::<Vec<_>>().join(", ");
+        self.argument.map_or(names.clone(), |argument| format!("{names} {argument}"))
+    }
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Opt {
@@ -203,16 +256,15 @@ fn split(words: &[String]) -> Option<(Vec<Given>, Vec<String>)> {
             rest = after;
             let mut letters = letters.chars();
             while let Some(letter) = letters.next() {
-                let (option, .., takes_argument) =
-                    OPTIONS.iter().find(|(_, short, ..)| *short == Some(letter))?;
+                let row = OPTIONS.iter().find(|row| row.letter == Some(letter))?;
                 let mut argument = String::new();
-                if *takes_argument {
+                if row.argument.is_some() {
                     argument = letters.by_ref().collect();
                     if argument.is_empty() {
                         argument = next(&mut rest)?;
                     }
                 }
-                given.push(Given { option: *option, short: true, argument });
+                given.push(Given { option: row.option, short: true, argument });
             }
         } else {
             break;
@@ -230,13 +282,13 @@ fn next(rest: &mut &[String]) -> Option<String> {
 /// A long option by its name, or by a beginning that no other option has.
 fn long_option(name: &str) -> Option<(Opt, bool)> {
     let mut found = Vec::new();
-    for (option, _, names, takes_argument) in &OPTIONS {
-        for candidate in *names {
+    for row in &OPTIONS {
+        for candidate in row.names {
             if *candidate == name {
-                return Some((*option, *takes_argument));
+                return Some((row.option, row.argument.is_some()));
             }
             if candidate.starts_with(name) {
-                found.push((*option, *takes_argument));
+                found.push((row.option, row.argument.is_some()));
             }
         }
     }

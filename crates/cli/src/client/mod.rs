@@ -21,6 +21,7 @@ use std::process::ExitCode;
 use portcullis_config::Source;
 use portcullis_value::Value;
 
+pub(crate) use arguments::OPTIONS;
 use arguments::{Arguments, Parsed};
 pub(crate) use connection::{Connection, Error as ConnectionError, Reply};
 use log::Log;

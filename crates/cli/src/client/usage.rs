@@ -2,33 +2,12 @@
 
 use portcullis_wire::table::{self, Group};
 
+use super::arguments::OPTIONS;
 use super::{Name, VERSION};
 
 /// Where the explanations of commands begin, and how wide they are.
 const COLUMN: usize = 45;
 const WIDTH: usize = 34;
-
-const OPTIONS: &str = "    -c, --conf <DIR>        where the configuration is (default /etc/fail2ban)
-    -s, --socket <FILE>     where the server listens
-    -p, --pidfile <FILE>    where the server leaves its process id
-    --pname <NAME>          what the server's process is called (default fail2ban-server)
-    --loglevel <LEVEL>      how much the server logs
-    --logtarget <TARGET>    where the server logs to: a file, stdout, stderr, syslog or sysout
-    --syslogsocket auto|<FILE>
-    -d                      show the configuration as the commands it becomes
-    --dp, --dump-pretty     the same, long commands broken into lines
-    -t, --test              check the configuration; with a command, check it first
-    -i                      read commands from the terminal
-    -v                      say more (up to four times)
-    -q                      say less
-    -x                      start even if a socket of an earlier server is there
-    -b                      start the server in the background (default)
-    -f                      start the server in the foreground
-    --async                 start the server without a configuration (the client does this itself)
-    --timeout               how long to wait for a server that starts (default 30)
-    --str2sec <STRING>      tell how many seconds a time such as 1d12h is
-    -h, --help              show this
-    -V, --version           show the version (-V the number only)";
 
 /// What both the usage and the interactive mode begin with.
 pub(super) fn banner() -> String {
@@ -42,7 +21,7 @@ pub(super) fn banner() -> String {
 pub(super) fn text(name: Name) -> String {
     let program = name.text();
     let command = if name.is_server() { "" } else { " <COMMAND>" };
-    let mut out = format!("Usage: {program} [OPTIONS]{command}\n\n{}\n\nOptions:\n{OPTIONS}\n", banner());
+    let mut out = format!("Usage: {program} [OPTIONS]{command}\n\n{}\n\nOptions:\n{}", banner(), options());
     if !name.is_server() {
         out.push_str("\nCommand:\n");
         for (index, group) in Group::ALL.into_iter().enumerate() {
@@ -57,6 +36,10 @@ pub(super) fn text(name: Name) -> String {
     }
     out.push_str("\nReport bugs to the Portcullis project");
     out
+}
+
+fn options() -> String {
+    OPTIONS.iter().map(|row| format!("    {:<22}  {}\n", row.words(), row.help)).collect()
 }
 
 fn forms(group: Group) -> impl Iterator<Item = (String, &'static str)> {

@@ -137,6 +137,22 @@ pub(crate) enum Command {
                       Exit code: 0 the new server runs, 1 it does not as it should, 2 wrong arguments, 3 no server answers."
     )]
     Restart(Restart),
+    /// Print a script that teaches a shell to complete portcullis and Fail2ban's names
+    #[command(after_help = "Exit code: 0 printed, 2 wrong arguments.\n\n\
+                      Examples:\n  \
+                      source <(portcullis completions bash)\n  \
+                      portcullis completions zsh >/usr/local/share/zsh/site-functions/_portcullis\n  \
+                      portcullis completions fish >~/.config/fish/completions/portcullis.fish")]
+    Completions(Completions),
+    /// Print a manual page
+    #[command(after_help = "Exit code: 0 printed, 2 wrong arguments.\n\n\
+                      Examples:\n  \
+                      portcullis man | man -l -\n  \
+                      portcullis man fail2ban-client >/usr/local/share/man/man1/fail2ban-client.1")]
+    Man(Man),
+    /// What may stand at the cursor, for the scripts of `completions`
+    #[command(hide = true, disable_help_flag = true)]
+    Complete(Complete),
     /// Explain everything that is wrong with the configuration, each with its place and what to do
     #[command(after_help = "Looks at what the enabled jails are made of; nothing is started or changed.\n\
                       Exit code: 0 no errors (there may be warnings), 1 errors, 2 wrong arguments.")]
@@ -346,6 +362,48 @@ pub(crate) struct Restart {
     pub(crate) place: Place,
 }
 
+/// For which shell.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Completions {
+    /// The shell
+    pub(crate) shell: Shell,
+}
+
+/// Shells that can be taught.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+}
+
+/// Which page.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Man {
+    /// The page
+    #[arg(default_value = "portcullis")]
+    pub(crate) page: Page,
+}
+
+/// Pages that there are.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum Page {
+    Portcullis,
+    #[value(name = "fail2ban-client")]
+    Fail2banClient,
+    #[value(name = "fail2ban-server")]
+    Fail2banServer,
+    #[value(name = "fail2ban-regex")]
+    Fail2banRegex,
+}
+
+/// A line that is being typed: the program, then its words up to the cursor.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Complete {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "WORD")]
+    pub(crate) words: Vec<OsString>,
+}
+
 /// What `check` looks at.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Check {
@@ -449,7 +507,7 @@ mod tests {
 
     #[test]
     fn every_command_of_ours_has_help_with_an_example_or_its_exit_codes() {
-        for command in Arguments::command().get_subcommands() {
+        for command in Arguments::command().get_subcommands().filter(|command| !command.is_hide_set()) {
             assert!(command.get_about().is_some(), "{}", command.get_name());
             let own = !matches!(command.get_name(), "server" | "client" | "regex" | "config");
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();

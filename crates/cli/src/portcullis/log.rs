@@ -16,7 +16,7 @@ use super::server::{Failure, PATIENCE, Server};
 use super::{WELL, plain, to_json};
 
 /// The server answers at the latest after so many seconds, whether something has happened or not.
-const WAIT: f64 = 20.0;
+const WAIT: f64 = 5.0;
 /// How long to wait for a server that has gone.
 const AGAIN: Duration = Duration::from_millis(500);
 
@@ -71,17 +71,16 @@ impl Listener {
     /// As [`Server::ask`].
     pub(super) fn ask(&mut self, server: &Server, wait: f64) -> Result<Vec<Value>, Failure> {
         let patience = PATIENCE + Duration::try_from_secs_f64(wait).unwrap_or_default();
-        let ask = |after: i64| {
-            let asked = vec![("after", Value::Int(after)), ("wait", Value::Float(wait))];
-            server.ours("portcullis-events", asked, patience)
-        };
-        let mut answer = ask(self.heard)?;
+        let asked = vec![
+            ("after", Value::Int(self.heard)),
+            ("started", self.started.map_or(Value::None, Value::Float)),
+            ("wait", Value::Float(wait)),
+        ];
+        let answer = server.ours("portcullis-events", asked, patience)?;
         self.away = false;
         let started = seconds(&answer, "started");
-        if self.started.is_some() && self.started != started {
-            // Another run of the server counts from 1 again.
-            answer = ask(0)?;
-        } else if self.started.is_some() {
+        // What another run has forgotten already was never asked for.
+        if self.started.is_some() && self.started == started {
             self.lost += number(&answer, "lost");
         }
         self.started = started;

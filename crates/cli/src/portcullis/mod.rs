@@ -7,11 +7,13 @@ pub(crate) mod answer;
 mod arguments;
 mod ban;
 mod banned;
+mod completions;
 mod explain;
 mod human;
 mod jails;
 mod json;
 mod log;
+mod man;
 pub(crate) mod paint;
 mod reload;
 mod restart;
@@ -49,6 +51,18 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Explain(wanted) => explain::run(&wanted),
         Command::Reload(wanted) => reload::run(&wanted),
         Command::Restart(wanted) => restart::run(&wanted),
+        Command::Completions(wanted) => {
+            completions::run(&wanted);
+            Ok(WELL)
+        }
+        Command::Complete(wanted) => {
+            completions::complete(&wanted);
+            Ok(WELL)
+        }
+        Command::Man(wanted) => {
+            man::run(&wanted);
+            Ok(WELL)
+        }
         Command::Check(check) => return check::run(&check),
         Command::Config(Config::Show(show)) => return config::show(&show),
         Command::Server(words) => return client::run(client::Name::OurServer, words.words),

@@ -20,8 +20,13 @@ pub(crate) enum Failure {
     #[error("the server is not running (nobody listens at {socket}): {}", start_it())]
     NotRunning { socket: String },
     /// The socket is not for us.
-    #[error("permission denied: {socket}: run with sudo")]
+    #[error(
+        "permission denied: {socket}: run with sudo, or as a member of the socketgroup of portcullis.conf, who may read"
+    )]
     Denied { socket: String },
+    /// The server knows who we are, and that we may not.
+    #[error("{0}")]
+    Forbidden(String),
     /// It listens, but does not answer.
     #[error("the server does not answer ({why}): look into its log, or restart it: {}", start_it().replace("start", "restart"))]
     Silent { why: String },
@@ -45,6 +50,7 @@ impl Failure {
         match self {
             Failure::NotRunning { .. }
             | Failure::Denied { .. }
+            | Failure::Forbidden(_)
             | Failure::Silent { .. }
             | Failure::Foreign { .. } => NO_SERVER,
             Failure::Refused(_) | Failure::NoJail { .. } | Failure::Configuration(_) => NOT_SO,
@@ -130,6 +136,9 @@ impl Server {
         let text = exception.to_string();
         if exception.class.ends_with("UnknownJailException") {
             return Failure::NoJail { name: text, known: self.jails() };
+        }
+        if exception.class == "builtins.PermissionError" {
+            return Failure::Forbidden(text);
         }
         // What Fail2ban says of a command that it does not have.
         if text == "Invalid command" && name.starts_with("portcullis-") {

@@ -61,18 +61,19 @@ impl Table {
         self.rows.is_empty()
     }
 
-    /// The table as text, no line wider than the terminal; columns without anything in them are left out.
+    /// The table as text, no line wider than the terminal. Columns without anything in them are left out, and those for which there
+    /// is no room.
     pub(super) fn text(&self, width: usize) -> String {
         let filled = |column: &usize| self.rows.iter().any(|row| !row[*column].text.is_empty());
-        let columns: Vec<usize> = (0..self.columns.len()).filter(filled).collect();
-        let mut widths: Vec<usize> = columns
-            .iter()
-            .map(|&column| {
-                let cells = self.rows.iter().map(|row| row[column].text.width());
-                cells.chain([self.columns[column].0.width()]).max().unwrap_or(0)
-            })
-            .collect();
+        let mut columns: Vec<usize> = (0..self.columns.len()).filter(filled).collect();
+        let mut widths: Vec<usize> = columns.iter().map(|&column| self.widest(column)).collect();
         fit(&mut widths, width);
+        // What has no room even so is left out, from the right.
+        while columns.len() > 1 && total(&widths) > width {
+            columns.pop();
+            widths = columns.iter().map(|&column| self.widest(column)).collect();
+            fit(&mut widths, width);
+        }
         let heading = Style::new().dimmed();
         let headings: Vec<Cell> = self.columns.iter().map(|(name, _)| Cell::styled(*name, heading)).collect();
         let mut out = String::new();
@@ -97,13 +98,22 @@ impl Table {
         }
         out
     }
+
+    fn widest(&self, column: usize) -> usize {
+        let cells = self.rows.iter().map(|row| row[column].text.width());
+        cells.chain([self.columns[column].0.width()]).max().unwrap_or(0)
+    }
+}
+
+/// How wide a line is.
+fn total(widths: &[usize]) -> usize {
+    widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1)
 }
 
 /// Makes columns narrower, the widest first, until the line fits or all are as narrow as may be.
 fn fit(widths: &mut [usize], width: usize) {
-    let gaps = GAP * widths.len().saturating_sub(1);
     loop {
-        let over = (widths.iter().sum::<usize>() + gaps).saturating_sub(width);
+        let over = total(widths).saturating_sub(width);
         let Some(widest) = widths.iter_mut().max() else { return };
         if over == 0 || *widest <= NARROWEST {
             return;
@@ -162,7 +172,7 @@ mod tests {
             "5".into(),
             "because of\nthis \u{1b}[31mthat".into(),
         ]);
-        for width in 30..70 {
+        for width in 8..70 {
             for line in anstream::adapter::strip_str(&table.text(width)).to_string().lines() {
                 assert!(line.width() <= width, "{width}: {line}");
                 assert!(!line.contains('\u{1b}'));

@@ -12,6 +12,7 @@ use std::ffi::OsString;
 use std::io::{BufWriter, Write, stdout};
 use std::process::ExitCode;
 
+pub(crate) use options::names as option_names;
 use options::{Options, Parsed};
 use tester::Tester;
 pub(crate) use world::World;

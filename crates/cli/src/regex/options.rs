@@ -87,6 +87,14 @@ pub(super) fn usage(program: &str) -> String {
     format!("Usage: {program} [OPTIONS] <LOG> <REGEX> [IGNOREREGEX]")
 }
 
+/// The names of all options, each with what it is for.
+pub(crate) fn names() -> impl Iterator<Item = (String, &'static str)> {
+    TABLE.iter().flat_map(|(long, short, _, help)| {
+        let short = short.map(|short| format!("-{short}"));
+        long.iter().map(|name| (*name).to_owned()).chain(short).map(move |name| (name, *help))
+    })
+}
+
 /// All of the help.
 pub(super) fn help(program: &str) -> String {
     let mut text = usage(program);

@@ -56,7 +56,8 @@ impl Server {
                 Ok(Value::List(answers.iter().filter_map(|answer| value_by(answer, deadline)).collect()))
             }
             Ours::Explain { jail, lines } => self.explain(&jail, &lines),
-            Ours::Events { after, wait, most } => {
+            Ours::Events { after, started, wait, most } => {
+                let after = if started.is_none_or(|started| started == self.started.0) { after } else { 0 };
                 let wait = Duration::try_from_secs_f64(wait).unwrap_or_default();
                 let Value::Dict(mut events) = self.log.events().after(after, wait, most) else {
                     return Ok(Value::None);

@@ -71,13 +71,14 @@ impl Server {
         }
         let stream = reload.stream?;
         self.surroundings.reread_settings();
-        let plan = self.plan(&stream, true);
-        let concerned = |name: &str| reload.jail.as_ref().is_none_or(|jail| jail == name);
+        // Before the plan is made: it adds what is wrong now.
         if reload.jail.is_none() {
             lock(&self.problems).clear();
         } else {
             lock(&self.problems).retain(|problem| problem.jail != reload.jail);
         }
+        let plan = self.plan(&stream, true);
+        let concerned = |name: &str| reload.jail.as_ref().is_none_or(|jail| jail == name);
         for jail in self.all_jails().iter().filter(|jail| concerned(&jail.name)) {
             if reload.unban {
                 let _ = jail.ask(Order::UnbanAll);

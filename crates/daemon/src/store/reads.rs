@@ -127,7 +127,7 @@ impl Restore<'_> {
         let base = number(self.bantime);
         let stored = number(&record.bantime);
         let permanent_base = base == -1.0;
-        // Somebody asked for this very time.
+        // Differs: somebody asked for this very time (`portcullis ban --for`).
         let asked = remembered.data.contains_key(portcullis_jail::jail::FOR);
         // Without increment, a ban longer than the jail's is cut to that, and one older than it is over; with it, a
         // ban is cut to `maxtime`.

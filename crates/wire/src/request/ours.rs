@@ -55,6 +55,8 @@ pub enum Ours {
     Events {
         /// What happened after the event of this number.
         after: u64,
+        /// The number was counted by the run of the server that began then; another run tells all that it has.
+        started: Option<f64>,
         /// If nothing has, wait so many seconds for it.
         wait: f64,
         /// No more than so many, the newest.
@@ -156,7 +158,8 @@ pub(crate) fn bans(w: Words<'_>) -> Result<Ours> {
 pub(crate) fn events(w: Words<'_>) -> Result<Ours> {
     let asked = Asked::of(w)?;
     let after = asked.count("after", 0)? as u64;
-    Ok(Ours::Events { after, wait: asked.wait()?, most: asked.count("most", usize::MAX)? })
+    let started = asked.given("started").map(float).transpose()?;
+    Ok(Ours::Events { after, started, wait: asked.wait()?, most: asked.count("most", usize::MAX)? })
 }
 
 #[cfg(test)]
@@ -178,9 +181,9 @@ mod tests {
             other => panic!("{other:?}"),
         };
         assert_eq!(parsed("portcullis-banned", Value::None), Ours::Banned(vec![]));
-        let all = Ours::Events { after: 0, wait: 0.0, most: usize::MAX };
+        let all = Ours::Events { after: 0, started: None, wait: 0.0, most: usize::MAX };
         assert_eq!(parsed("portcullis-events", dict(&[("colour", 7.into())])), all);
-        let some = Ours::Events { after: 9, wait: 60.0, most: 0 };
+        let some = Ours::Events { after: 9, started: None, wait: 60.0, most: 0 };
         let asked = dict(&[("after", 9.into()), ("wait", Value::Float(1e9)), ("most", (-3).into())]);
         assert_eq!(parsed("portcullis-events", asked), some);
     }

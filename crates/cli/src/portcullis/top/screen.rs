@@ -195,7 +195,7 @@ fn draw_jails(frame: &mut Frame<'_>, area: Rect, state: &State) {
 
 fn draw_bans(frame: &mut Frame<'_>, area: Rect, state: &mut State) {
     let now = now();
-    let narrow = area.width < 64;
+    let (narrow, tiny) = (area.width < 64, area.width < 50);
     let rows: Vec<Row<'_>> = state
         .shown()
         .into_iter()
@@ -210,8 +210,10 @@ fn draw_bans(frame: &mut Frame<'_>, area: Rect, state: &mut State) {
                 Cell::from(plain(text(ban, "address"))).style(strong()),
                 Cell::from(plain(&row.jail)),
                 Cell::from(ends(seconds(ban, "end"), now)),
-                Cell::from(why),
             ];
+            if !tiny {
+                cells.push(Cell::from(why));
+            }
             if !narrow {
                 cells.insert(2, Cell::from(ago(now - seconds(ban, "begin").unwrap_or(now))));
             }
@@ -222,15 +224,22 @@ fn draw_bans(frame: &mut Frame<'_>, area: Rect, state: &mut State) {
         None => format!("Newest bans ({})", rows.len()),
         Some(jail) => format!("Newest bans of {} ({})", plain(jail), rows.len()),
     };
-    let mut widths =
-        vec![Constraint::Max(24), Constraint::Length(10), Constraint::Length(11), Constraint::Min(8)];
-    let mut names = vec!["ADDRESS", "JAIL", "ENDS", "WHY"];
-    if !narrow {
-        widths.insert(2, Constraint::Length(12));
-        names.insert(2, "BANNED");
-    }
+    let (widths, names) = if tiny {
+        (
+            vec![Constraint::Min(15), Constraint::Length(8), Constraint::Length(10)],
+            &["ADDRESS", "JAIL", "ENDS"][..],
+        )
+    } else if narrow {
+        let widths =
+            [Constraint::Min(18), Constraint::Length(10), Constraint::Length(10), Constraint::Length(12)];
+        (widths.to_vec(), &["ADDRESS", "JAIL", "ENDS", "WHY"][..])
+    } else {
+        let widths = [24, 10, 12, 11].map(Constraint::Length);
+        let widths = widths.into_iter().chain([Constraint::Min(8)]).collect();
+        (widths, &["ADDRESS", "JAIL", "BANNED", "ENDS", "WHY"][..])
+    };
     let table = Table::new(rows, widths)
-        .header(heading(&names))
+        .header(heading(names))
         .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED))
         .block(titled(&title));
     frame.render_stateful_widget(table, area, &mut state.chosen);

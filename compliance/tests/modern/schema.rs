@@ -1,0 +1,123 @@
+//! `docs/json.md` against what the commands print: every field is told, and of the told type; every told field is there.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value as Json;
+
+use crate::{guarded, json, ours};
+
+/// Path to type, as a section of the page tells them.
+type Fields = BTreeMap<String, String>;
+
+fn sections() -> BTreeMap<String, Fields> {
+    let page = std::fs::read_to_string(portcullis_compliance::workspace().join("docs/json.md")).unwrap();
+    let mut sections = BTreeMap::new();
+    for section in page.split("\n## ").skip(1) {
+        let name = section.lines().next().unwrap().trim_matches('`').to_owned();
+        let rows = section.lines().filter(|line| line.starts_with("| `"));
+        let fields = rows.map(|row| {
+            let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+            assert_eq!(cells.len(), 4, "{row}");
+            (cells[0].trim_matches('`').to_owned(), cells[1].to_owned())
+        });
+        sections.insert(name, fields.collect());
+    }
+    sections
+}
+
+/// All paths in a document, with the types found there.
+fn paths(value: &Json, path: &str, found: &mut BTreeMap<String, Vec<&'static str>>) {
+    let join = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+    let kind = match value {
+        Json::Null => "null",
+        Json::Bool(_) => "boolean",
+        Json::Number(number) if number.is_i64() || number.is_u64() => "integer",
+        Json::Number(_) => "number",
+        Json::String(_) => "string",
+        Json::Array(items) => {
+            for item in items {
+                paths(item, &format!("{path}[]"), found);
+            }
+            "array"
+        }
+        Json::Object(fields) => {
+            for (name, value) in fields {
+                paths(value, &join(name), found);
+            }
+            "object"
+        }
+    };
+    if !path.is_empty() {
+        found.entry(path.to_owned()).or_default().push(kind);
+    }
+}
+
+/// Compares documents with a section; `inner` are the paths that another section tells.
+fn compare(section: &str, fields: &Fields, documents: &[Json], inner: &[&str]) {
+    let mut found = BTreeMap::new();
+    for document in documents {
+        paths(document, "", &mut found);
+    }
+    found.retain(|path, _| !inner.iter().any(|inner| path.starts_with(inner) && path != inner));
+    for (path, kinds) in &found {
+        let told = fields.get(path).unwrap_or_else(|| panic!("{section}: `{path}` is not told"));
+        for kind in kinds {
+            // A whole number is a number, too.
+            let fits =
+                told.split(" or ").any(|told| told == *kind || (told == "number" && *kind == "integer"));
+            assert!(fits, "{section}: `{path}` is {kind}, told is {told}");
+        }
+    }
+    for path in fields.keys() {
+        assert!(found.contains_key(path), "{section}: `{path}` is told but not there");
+    }
+}
+
+#[test]
+fn the_json_is_as_documented() {
+    let Some((_hosts, mut peer)) = guarded("nftables-multiport") else { return };
+    peer.start();
+    let sections = sections();
+    let now = jiff::Zoned::now().strftime("%b %e %H:%M:%S").to_string();
+    let line = format!("{now} gate dropbear[7]: Bad password attempt for 'root' from 192.0.2.66:4711\n");
+    peer.append("auth.log", &line.repeat(5));
+    peer.wait_log("Ban 192.0.2.66");
+    let banned = [
+        json(&peer, &["ban", "192.0.2.67", "--for", "1d", "--why", "x"]),
+        json(&peer, &["ban", "192.0.2.68", "--for", "forever"]),
+    ];
+    compare("ban", &sections["ban"], &banned, &[]);
+    compare("banned", &sections["banned"], &[json(&peer, &["banned"])], &[]);
+    let about = json(&peer, &["banned", "192.0.2.66", "192.0.2.67", "192.0.2.68", "8.8.8.8"]);
+    compare("banned ADDRESS", &sections["banned ADDRESS"], &[about], &[]);
+    let events = ours(&peer, &["log", "--json"]);
+    let events: Vec<Json> = events.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    compare("log", &sections["log"], &events, &[]);
+    let top = json(&peer, &["top"]);
+    let told_elsewhere = ["status.", "events[].", "jails[].jail", "jails[].currently_banned", "jails[].bans"];
+    let mut fields = top.clone();
+    fields["jails"][0].as_object_mut().unwrap().retain(|name, _| name == "networks");
+    compare("top", &sections["top"], &[fields], &told_elsewhere);
+    let jails = serde_json::json!({ "schema": 1, "jails": top["jails"] });
+    let mut jails_alone = jails.clone();
+    jails_alone["jails"][0].as_object_mut().unwrap().remove("networks");
+    compare("banned", &sections["banned"], &[jails_alone], &[]);
+    compare("unban", &sections["unban"], &[json(&peer, &["unban", "192.0.2.67", "9.9.9.9"])], &[]);
+    let reload = [json(&peer, &["reload"]), {
+        peer.write(
+            "conf/jail.d/more.local",
+            "[more]\nenabled = true\nfilter = dropbear\nlogpath = @DIR@/none.log\n",
+        );
+        json(&peer, &["reload"])
+    }];
+    compare("reload", &sections["reload"], &reload, &[]);
+    // Something that needs attention.
+    std::fs::remove_file(peer.path("auth.log")).unwrap();
+    let status = [json(&peer, &["status"]), json(&peer, &["status", "gate"])];
+    compare("status", &sections["status"], &status, &[]);
+    compare("jails", &sections["jails"], &[json(&peer, &["jails"])], &[]);
+    let check = peer.run("portcullis", &["check", "-c", "@DIR@/conf", "--json"]);
+    let check = serde_json::from_str(&check.stdout).unwrap();
+    compare("check", &sections["check"], &[check], &["problems[]"]);
+    peer.stop();
+}
