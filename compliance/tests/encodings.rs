@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 use std::process::Command;
 
-use portcullis_compliance::{Comparison, genuine_root, skip, workspace};
+use portcullis_compliance::{Comparison, Peer, Who, genuine_root, skip, workspace};
 use portcullis_jail::encoding::Encoding;
 
 /// Prints each alias of each encoding with each byte decoded, in hex; for the others, lines.
@@ -67,4 +67,39 @@ fn bytes_become_the_text_that_python_makes_of_them() {
 
 fn unhex(text: &str) -> Vec<u8> {
     (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+}
+
+/// Our own promise; Fail2ban reads such lines late, too.
+#[test]
+fn a_log_in_utf_16_is_read_line_by_line_also_across_a_restart() {
+    let Some(mut peer) = Peer::new(Who::Ours) else { return };
+    peer.write(
+        "conf/jail.local",
+        "[j]\nenabled = true\nbackend = polling\nfilter =\nfailregex = fail .* from <HOST>$\nlogpath = @DIR@/log\n\
+         logencoding = utf-16-le\nmaxretry = 99\naction =\nignoreself = false\n",
+    );
+    peer.write("log", "");
+    let append = |peer: &Peer, number: u8| {
+        let now = jiff::Zoned::now().strftime("%Y-%m-%d %H:%M:%S").to_string();
+        // In this order of bytes the first and the last of these letters have a line feed's byte in them.
+        let line = format!("{now} fail \u{10a}\u{a0a} from 192.0.2.{number}\r\n");
+        let bytes: Vec<u8> = line.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let mut log = std::fs::File::options().append(true).open(peer.path("log")).unwrap();
+        std::io::Write::write_all(&mut log, &bytes).unwrap();
+    };
+    // A line's last byte is read with the next line: of what is there, the last one waits.
+    for first in [1, 4] {
+        append(&peer, first);
+        peer.start();
+        for number in first + 1..=first + 2 {
+            append(&peer, number);
+            peer.wait_log(&format!("Found 192.0.2.{} ", number - 1));
+        }
+        peer.stop();
+    }
+    let log = peer.log();
+    for number in 1..=5 {
+        let found = log.lines().filter(|line| line.contains(&format!("Found 192.0.2.{number} "))).count();
+        assert_eq!(found, 1, "192.0.2.{number} in\n{log}");
+    }
 }

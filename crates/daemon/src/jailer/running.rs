@@ -1,6 +1,6 @@
 //! The loop of a jail's thread, and what the jail's effects become in the world.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -34,6 +34,9 @@ const HOUSEKEEPING: Duration = Duration::from_secs(60);
 /// So many restored bans are taken between two looks at the inboxes: new ones do not wait for old ones.
 const RESTORE_PORTION: usize = 200;
 
+/// Of a line of several bytes a unit that has no end, so much is kept.
+const LONGEST_PARTIAL: usize = 256 * 1024;
+
 /// A jail with its thread.
 pub(super) struct Running {
     pub(super) definition: Definition,
@@ -44,6 +47,8 @@ pub(super) struct Running {
     pub(super) lines: Sender<Batch>,
     /// With a jail that reads the journal, and has started.
     pub(super) journal: Option<JournalWatch>,
+    /// With encodings of several bytes a unit: what came of a line whose end has not come.
+    partial: HashMap<Arc<Path>, Vec<u8>>,
     /// Positions to be kept, by file.
     positions: IndexMap<Arc<Path>, Position>,
     positions_kept: Instant,
@@ -72,6 +77,7 @@ impl Running {
             outside,
             lines,
             journal: None,
+            partial: HashMap::new(),
             positions: IndexMap::new(),
             positions_kept: Instant::now(),
             restoring: Vec::new().into_iter(),
@@ -251,8 +257,25 @@ impl Running {
     fn judge(&mut self, batch: &Batch) {
         let mut effects = Vec::new();
         let at = Moment { now: now(), in_operation: batch.in_operation };
+        let mut end = batch.end;
         let bad = match &batch.content {
-            Content::Lines(bytes) => self.judge_lines(bytes, at, &mut effects),
+            Content::Lines(bytes) if self.definition.encoding.unit() == 1 => {
+                self.judge_lines(bytes, at, &mut effects)
+            }
+            Content::Lines(bytes) => {
+                let mut lines = self.partial.remove(&batch.path).unwrap_or_default();
+                if batch.end == bytes.len() as u64 {
+                    // Another file, or this one from its beginning.
+                    lines.clear();
+                }
+                lines.extend_from_slice(bytes);
+                let rest = lines.split_off(self.definition.encoding.whole_lines(&lines));
+                end = batch.end.saturating_sub(rest.len() as u64);
+                if rest.len() <= LONGEST_PARTIAL {
+                    self.partial.insert(Arc::clone(&batch.path), rest);
+                }
+                self.judge_lines(&lines, at, &mut effects)
+            }
             Content::Entries(entries) => self.judge_entries(entries, at, &mut effects),
         };
         self.definition.jail.settle(at, &mut self.outside, &mut effects);
@@ -262,7 +285,7 @@ impl Running {
             self.tell_encoding(&batch.path, &line);
         }
         if !batch.superseded {
-            let position = Position { first_line: batch.first_line.to_string(), position: batch.end };
+            let position = Position { first_line: batch.first_line.to_string(), position: end };
             self.positions.insert(Arc::clone(&batch.path), position);
         }
         self.facts.update(&self.definition.jail);

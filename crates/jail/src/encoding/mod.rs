@@ -129,6 +129,15 @@ impl Encoding {
         if let Kind::Wide(wide) = self.0 { wide.bytes } else { 1 }
     }
 
+    /// How many of the bytes are whole lines.
+    pub fn whole_lines(&self, bytes: &[u8]) -> usize {
+        let mut whole = 0;
+        while let Some(end) = self.line_end(&bytes[whole..]) {
+            whole += end;
+        }
+        whole
+    }
+
     /// Where the first line of `bytes` ends, its line feed included. `bytes` begin at a unit's beginning.
     pub fn line_end(&self, bytes: &[u8]) -> Option<usize> {
         let Kind::Wide(wide) = self.0 else {
@@ -259,5 +268,6 @@ mod tests {
         assert_eq!(ends("utf-16-be", b"\x01\n\0\nx"), Some(4));
         assert_eq!(ends("utf-16-le", b"a\0\n"), None);
         assert_eq!(ends("utf-32-le", b"a\0\0\0\n\0\0\0"), Some(8));
+        assert_eq!(Encoding::named("utf-16-le").unwrap().whole_lines(b"a\0\n\0\n\0b\0\n"), 6);
     }
 }
