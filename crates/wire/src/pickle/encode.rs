@@ -61,15 +61,18 @@ impl Pickler {
     /// Text or bytes: an opcode for its length, the length, the content.
     fn write_counted(&mut self, [short, medium, long]: [u8; 3], content: &[u8]) {
         let length = content.len();
-        let header = if let Ok(length) = u8::try_from(length) {
-            vec![short, length]
-        } else if let Ok(length) = u32::try_from(length) {
-            [&[medium][..], &length.to_le_bytes()].concat()
-        } else {
-            [&[long][..], &(length as u64).to_le_bytes()].concat()
+        // No allocation: an answer may hold a hundred thousand texts.
+        let mut header = [0; 9];
+        header[1..].copy_from_slice(&(length as u64).to_le_bytes());
+        let (opcode, size) = match length {
+            0..=0xff => (short, 1),
+            0x100..=0xffff_ffff => (medium, 4),
+            _ => (long, 8),
         };
+        header[0] = opcode;
+        let header = &header[..=size];
         if length < FRAME_TARGET {
-            self.write(&header);
+            self.write(header);
             self.write(content);
         } else {
             self.close_frame();
