@@ -33,7 +33,9 @@ const KEEP_POSITIONS: Duration = Duration::from_secs(10);
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
 /// So many restored bans are taken between two looks at the inboxes: new ones do not wait for old ones.
 const RESTORE_PORTION: usize = 200;
-
+/// So many of them are given to the actions before those have carried them out, and then they are given time.
+const RESTORE_AHEAD: usize = 4000;
+const AHEAD_PAUSE: Duration = Duration::from_millis(1);
 /// Of a line of several bytes a unit that has no end, so much is kept.
 const LONGEST_PARTIAL: usize = 256 * 1024;
 
@@ -133,7 +135,7 @@ impl Running {
 
     fn pause(&self) -> Duration {
         if self.restoring.len() > 0 {
-            return Duration::ZERO;
+            return if self.is_ahead() { AHEAD_PAUSE } else { Duration::ZERO };
         }
         let mut pause = HOUSEKEEPING.min(self.prolongs.rest());
         if self.started
@@ -149,6 +151,12 @@ impl Running {
         pause
     }
 
+    /// Whether all actions have enough to restore for the moment. What waits needs room that nobody gives back.
+    fn is_ahead(&self) -> bool {
+        let least = self.workers.values().map(Worker::to_restore).min();
+        least.is_some_and(|waiting| waiting >= RESTORE_AHEAD)
+    }
+
     fn tick(&mut self) {
         if !self.started {
             return;
@@ -156,7 +164,7 @@ impl Running {
         let mut effects = Vec::new();
         self.definition.jail.tick(now(), &mut effects);
         self.carry_out(effects, &None);
-        if self.restoring.len() > 0 {
+        if self.restoring.len() > 0 && !self.is_ahead() {
             let portion: Vec<Ticket> = self.restoring.by_ref().take(RESTORE_PORTION).collect();
             if self.restoring.len() == 0 {
                 // What they stood in is room for a hundred thousand tickets.

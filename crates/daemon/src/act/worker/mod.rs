@@ -17,7 +17,7 @@ mod shelter;
 mod warden;
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -91,6 +91,8 @@ pub(crate) struct Worker {
     health: Arc<Mutex<Health>>,
     shelter: Arc<Shelter>,
     number: u64,
+    /// Bans from the database that it has not looked at.
+    ahead: Arc<AtomicUsize>,
     /// For an action that only tells of bans: how many wait at most, and how many were left out.
     bound: Option<(usize, AtomicU64)>,
     log: Log,
@@ -121,7 +123,10 @@ impl Worker {
         let shared = Arc::clone(&health);
         let shelter = Arc::clone(&carriage.shelter);
         let number = shelter.roll.enrol(orders.clone());
-        let handle = Worker { orders, health: Arc::clone(&health), shelter, number, bound, log: log.clone() };
+        let ahead = Arc::new(AtomicUsize::new(0));
+        let behind = Arc::clone(&ahead);
+        let handle =
+            Worker { ahead, orders, health: Arc::clone(&health), shelter, number, bound, log: log.clone() };
         std::thread::Builder::new().name(thread).spawn(move || {
             let carrier = Carrier::choose(&jail, action, &carriage, &*facts, &log);
             let mut working = Working {
@@ -131,6 +136,7 @@ impl Worker {
                 carriage,
                 inquiries: Inquiries::default(),
                 restored: VecDeque::new(),
+                behind,
                 ended: HashSet::new(),
                 portion: SMALL_PORTION,
                 settled: false,
@@ -156,8 +162,17 @@ impl Worker {
             self.log.warning("actions", text);
             return;
         }
+        let restored = matches!(&order, Order::Ban(ticket, _) if ticket.restored);
+        self.ahead.fetch_add(usize::from(restored), Ordering::Relaxed);
         // Fails only when the thread has ended, and an ended action has nothing in force.
-        let _ = self.orders.send(order);
+        if self.orders.send(order).is_err() {
+            self.ahead.fetch_sub(usize::from(restored), Ordering::Relaxed);
+        }
+    }
+
+    /// How many bans from the database wait for it.
+    pub(crate) fn to_restore(&self) -> usize {
+        self.ahead.load(Ordering::Relaxed)
     }
 
     /// How it is, without waiting for what is under way.
@@ -182,6 +197,8 @@ struct Working {
     /// Bans from the database that are still to be carried out, and those of them that have ended meanwhile.
     restored: VecDeque<Arc<Ticket>>,
     ended: HashSet<Id>,
+    /// How many of them are not carried out, those in the inbox included.
+    behind: Arc<AtomicUsize>,
     /// So many of them at a time.
     portion: usize,
     /// There are no more to come. Until then the kernel may rightly have bans that we do not know yet.
@@ -247,12 +264,14 @@ impl Working {
         let began = Instant::now();
         let some = self.restored.drain(..portion.min(self.restored.len()));
         let mut tickets: Vec<Arc<Ticket>> = some.collect();
+        let taken = tickets.len();
         if !self.ended.is_empty() {
             tickets.retain(|ticket| !self.ended.remove(&ticket.id));
         }
         // Who was banned anew meanwhile is in force already.
         tickets.retain(|ticket| !self.ledger.contains(&ticket.id));
         self.ban(tickets);
+        self.behind.fetch_sub(taken, Ordering::Relaxed);
         self.portion = match began.elapsed() {
             short if short < PORTION / 2 => portion * 2,
             long if long > PORTION => portion.div_ceil(2),
@@ -455,6 +474,7 @@ impl Working {
 
     fn lift_all(&mut self) {
         let tickets = self.ledger.take_all();
+        self.behind.fetch_sub(self.restored.len(), Ordering::Relaxed);
         self.restored.clear();
         self.ended.clear();
         self.carrier.lift_all(&tickets, &*self.facts, &self.log);
