@@ -45,9 +45,11 @@ bench: release ## Ours and the genuine Fail2ban in one run, and the ratio
 	cargo build --release --quiet --package portcullis-compliance --examples
 	@target/release/examples/bench
 	@target/release/examples/bans
+	@target/release/examples/reject
 	@target/release/examples/lines
 	@target/release/examples/control
 	@target/release/examples/configuration
+	@target/release/examples/jails
 
 fetch: ## The genuine Fail2ban and the tools of the tests, unpacked under target/, nothing installed
 	@compliance/fetch tools genuine

@@ -1,13 +1,9 @@
 //! What a filter finds (a failure) and what a jail makes of enough of them (a ticket).
 
-use indexmap::IndexMap;
 use portcullis_value::Value;
 
+pub use crate::data::{Data, Name};
 use crate::{Id, Timestamp};
-
-/// What a filter captured besides the identity: `user`, `fport`, … in the order of capture; keys are the tag's name in
-/// lower case (`<F-USER>` is `user`, `<F-PORT>` is `fport`).
-pub type Data = IndexMap<String, Value>;
 
 /// A log line that counted, in the three parts in which Fail2ban keeps it. A line that Fail2ban keeps in one piece (not an
 /// offender's first, or given by hand) is all `after`.

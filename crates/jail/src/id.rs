@@ -45,8 +45,11 @@ impl Id {
     /// cleared, full length becomes the address), else the raw text.
     pub fn new(text: &str) -> Self {
         let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
-        if let Ok(address) = bare.parse::<IpAddr>() {
-            return Id::from(address);
+        match bare.parse::<IpAddr>() {
+            // What is read as an IPv4 address is written as one.
+            Ok(address @ IpAddr::V4(_)) => return Id { text: bare.into(), kind: Kind::Address(address) },
+            Ok(address) => return Id::from(address),
+            Err(_) => {}
         }
         match bare.split_once('/') {
             Some((address, length)) => Self::network(address, length).unwrap_or_else(|| Self::raw(text)),

@@ -18,7 +18,7 @@ use crate::ignore::Ignore;
 use crate::networks::Networks;
 use crate::tally::{Tally, known};
 use crate::time::local_text;
-use crate::{Failure, Id, Level, LogLine, MatchedLine, Outside, Ticket, Timestamp};
+use crate::{Failure, Id, Level, LogLine, MatchedLine, Outside, Page, Ticket, Timestamp};
 
 pub use by_hand::{ByHand, FOR, WHY};
 
@@ -51,6 +51,15 @@ pub enum Effect {
     StillFails(Id),
     /// With [`Jail::dry_run`]: somebody would be banned now.
     WouldBan(Arc<Ticket>),
+}
+
+/// How far a jail is through a page. Should it panic over a line, the lines before have had their effects.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Through {
+    /// The line at hand.
+    pub next: usize,
+    /// How many effects there were when the line at hand began.
+    pub effects: usize,
 }
 
 /// A jail.
@@ -124,6 +133,22 @@ impl Jail {
     ) {
         let verdict = self.filter.judge_dated(line, at, outside);
         self.judged(verdict, at, outside, effects);
+    }
+
+    /// Judges the lines of a page from where `through` is, as [`Jail::line`] does.
+    pub fn page(
+        &mut self,
+        page: &Page,
+        at: Moment,
+        through: &mut Through,
+        outside: &mut dyn Outside,
+        effects: &mut Vec<Effect>,
+    ) {
+        while let Some(verdict) = self.filter.judge_page(page, at, &mut through.next, outside) {
+            self.judged(verdict, at, outside, effects);
+            through.next += 1;
+            through.effects = effects.len();
+        }
     }
 
     fn judged(&mut self, verdict: Verdict, at: Moment, outside: &mut dyn Outside, effects: &mut Vec<Effect>) {

@@ -6,6 +6,7 @@
 
 pub mod action;
 pub mod ban;
+mod data;
 pub mod date;
 pub mod encoding;
 pub mod event;
@@ -16,6 +17,7 @@ pub mod ignore;
 pub mod jail;
 pub mod networks;
 pub mod outside;
+pub mod page;
 pub mod tally;
 pub mod time;
 
@@ -23,4 +25,5 @@ pub use event::{Level, LogLine};
 pub use failure::{Failure, MatchedLine, Ticket};
 pub use id::{Family, Id};
 pub use outside::{History, Outside};
+pub use page::Page;
 pub use time::Timestamp;

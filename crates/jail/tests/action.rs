@@ -4,8 +4,8 @@
 
 use std::process::{Command, Stdio};
 
-use indexmap::IndexMap;
 use portcullis_jail::action::{Action, Counters, Facts, Info, Operation, Past, Script, TagError};
+use portcullis_jail::failure::Data;
 use portcullis_jail::{Family, Id, MatchedLine, Ticket, Timestamp};
 use portcullis_value::Value;
 use proptest::prelude::*;
@@ -53,8 +53,7 @@ fn line(after: &str) -> MatchedLine {
 }
 
 fn failed(id: &str, user: &str) -> Ticket {
-    let mut data = IndexMap::new();
-    data.insert("user".to_owned(), Value::from(user));
+    let data = Data::from_iter([("user", Value::from(user))]);
     let text = format!(" fail {id} user={user}");
     Ticket { failures: 2, matches: vec![line(&text), line(&text)], data, ..ticket(id) }
 }

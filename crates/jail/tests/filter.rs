@@ -190,3 +190,45 @@ fn a_bad_regex_is_refused_in_fail2ban_s_words() {
     }
     assert_eq!(filter.failregex().len(), 0);
 }
+
+/// Lines with dates of several kinds, without, odd ones, and some that match.
+const LINES: [&str; 8] = [
+    "Aug 14 09:59:58 host sshd[1]: bad user joe from 192.0.2.1",
+    "Aug 14 09:59:58 host sshd[1]: fine user joe from 192.0.2.2",
+    "Aug 14 09:59:59 host sshd[1]: bad user é from 192.0.2.3",
+    "2005-08-14T09:59:59.123 host sshd[1]: bad user ann from 192.0.2.4",
+    "Aug 14 07:00:00 host sshd[1]: bad user eve from 192.0.2.5",
+    "Feb 30 07:00:00 host sshd[1]: bad user bob from 192.0.2.6",
+    "bad user nobody from 192.0.2.7",
+    "host sshd[1]: Aug 14 10:00:00 bad user tom from 192.0.2.8",
+];
+
+proptest::proptest! {
+    #[test]
+    fn jails_that_share_a_page_say_what_they_say_of_its_lines(
+        pages in proptest::collection::vec(proptest::collection::vec(0..LINES.len(), 1..6), 1..8),
+        in_operation: bool,
+    ) {
+        let new = || filter("", &["bad user <F-USER>\\S+</F-USER> from <HOST>$"]);
+        let (mut alone, mut first, mut second) = (new(), new(), new());
+        let at = Moment { now: NOW, in_operation };
+        for lines in pages {
+            let lines: Vec<&str> = lines.into_iter().map(|line| LINES[line]).collect();
+            let page = portcullis_jail::Page::new(format!("{}\n", lines.join("\n")).into_bytes(), NOW);
+            let wanted: Vec<_> = lines
+                .iter()
+                .map(|line| alone.judge(line, at, &mut World))
+                .filter(|verdict| !verdict.failures.is_empty() || !verdict.notes.is_empty())
+                .map(|verdict| (verdict.failures, verdict.notes))
+                .collect();
+            for filter in [&mut first, &mut second] {
+                let (mut next, mut told) = (0, Vec::new());
+                while let Some(verdict) = filter.judge_page(&page, at, &mut next, &mut World) {
+                    told.push((verdict.failures, verdict.notes));
+                    next += 1;
+                }
+                proptest::prop_assert_eq!(&told, &wanted);
+            }
+        }
+    }
+}

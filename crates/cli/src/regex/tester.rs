@@ -24,6 +24,8 @@ use super::{Stop, options};
 const CONFIGURATION: &str = "/etc/fail2ban";
 /// So many lines of a kind are too many to be shown.
 const TOO_MANY: usize = 20;
+/// After so many lines one looks at the clock.
+const LINES_A_LOOK: u64 = 64;
 
 /// The tester at work.
 pub(super) struct Tester<'o> {
@@ -40,6 +42,7 @@ pub(super) struct Tester<'o> {
     level: Option<Level>,
     /// The filter's.
     journalmatch: Vec<String>,
+    now: Timestamp,
 }
 
 /// Lines of one kind: all are counted, as many as may be shown are kept.
@@ -98,6 +101,8 @@ impl<'o> Tester<'o> {
         filter.set_zone(zone.clone());
         filter.set_check_all(true);
         filter.set_first_only(options.first_only || options.out.is_some());
+        // Values and lines are made only where they are shown.
+        filter.set_counts_only(options.out.is_none() && options.verbose == 0);
         if let Some(usedns) = &options.usedns {
             filter.set_usedns(usedns);
         }
@@ -126,6 +131,7 @@ impl<'o> Tester<'o> {
             missed: Kept::new(room(options.missed.all)),
             level,
             journalmatch: Vec::new(),
+            now: now(),
         })
     }
 
@@ -175,6 +181,8 @@ impl<'o> Tester<'o> {
     fn use_maxlines(&mut self, maxlines: usize, out: &mut impl Write) -> Result<(), Stop> {
         self.filter.set_maxlines(maxlines);
         if maxlines > 1 {
+            // A match of several lines takes back those that were missed.
+            self.filter.set_counts_only(false);
             (self.ignored.room, self.missed.room) = (usize::MAX, usize::MAX);
         }
         self.tell(out, &format!("Use         maxlines : {maxlines}"))
@@ -288,7 +296,11 @@ impl<'o> Tester<'o> {
         if line.is_empty() || line.starts_with('#') {
             return Ok(());
         }
-        let at = Moment { now: now(), in_operation: false };
+        // The clock is asked now and then: a date's meaning does not hang on the millisecond.
+        if self.lines.is_multiple_of(LINES_A_LOOK) {
+            self.now = now();
+        }
+        let at = Moment { now: self.now, in_operation: false };
         let verdict = self.filter.judge(line, at, &mut World);
         self.take(line, &verdict, out)
     }
@@ -338,7 +350,7 @@ impl<'o> Tester<'o> {
     fn count(&mut self, verdict: &Verdict) {
         let verbose = self.options.verbose > 0;
         if let Some(groups) = &verdict.prefregex {
-            let groups = groups.iter().map(|(name, value)| (name.as_str().into(), value.clone()));
+            let groups = groups.iter().map(|(name, value)| (name.into(), value.clone()));
             self.prefregex.add(verbose.then(|| Value::Dict(groups.collect()).repr()));
         }
         let several = verdict.hits.iter().filter(|hit| self.counts(hit) && !harmless(hit)).count() > 1;
@@ -406,7 +418,7 @@ fn counts(hit: &Hit, only_failures: bool) -> bool {
 
 /// Whether a match is marked as no failure. One of them makes its line an ignored one.
 fn harmless(hit: &Hit) -> bool {
-    ["nofail", "mlfgained"].iter().any(|name| hit.data.get(*name).is_some_and(Value::is_true))
+    hit.harmless
 }
 
 /// Who did it, where that does not count.

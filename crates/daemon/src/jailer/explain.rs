@@ -322,7 +322,7 @@ fn shown_date(line: &str, date: &DateCut, now: Timestamp) -> Value {
 
 fn captured(hit: &Hit) -> Value {
     let groups = hit.data.iter().filter(|(_, value)| **value != Value::None);
-    Value::Dict(groups.map(|(name, value)| (name.as_str().into(), value.clone())).collect())
+    Value::Dict(groups.map(|(name, value)| (name.into(), value.clone())).collect())
 }
 
 fn shown(id: &Id, standing: &Standing, maxretry: i64) -> Value {

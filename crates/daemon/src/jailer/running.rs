@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded, never, select_biased};
 use indexmap::IndexMap;
 use portcullis_jail::action::{Action, METHODS};
+use portcullis_jail::encoding::Encoding;
 use portcullis_jail::filter::{DatedLine, Moment};
-use portcullis_jail::jail::{Effect, Jail, WHY};
-use portcullis_jail::{Id, Level, LogLine, Ticket};
+use portcullis_jail::jail::{Effect, Jail, Through, WHY};
+use portcullis_jail::{Id, Level, LogLine, Page, Ticket};
 use portcullis_value::{Exception, Value};
 use portcullis_wire::event::Kind;
 use portcullis_wire::request::{JailSet, Late};
@@ -27,6 +28,8 @@ use crate::panics::contained;
 use crate::store::Position;
 use crate::watch::{Batch, Content, JournalWatch};
 
+/// A page is judged as of the time when it was read, unless that is so many seconds ago.
+const FRESH: f64 = 1.0;
 /// How often positions are written while lines come in.
 const KEEP_POSITIONS: Duration = Duration::from_secs(10);
 /// How often a jail looks after itself when nothing else wakes it.
@@ -264,13 +267,24 @@ impl Running {
 
     fn judge(&mut self, batch: &Batch) {
         let mut effects = Vec::new();
-        let at = Moment { now: now(), in_operation: batch.in_operation };
+        // The same now for all jails of a page, as long as it is about now: they find its dates together.
+        let (mut now, in_operation) = (now(), batch.in_operation);
+        if let Content::Lines(page) = &batch.content
+            && (0.0..FRESH).contains(&now.since(page.read()))
+        {
+            now = page.read();
+        }
+        let at = Moment { now, in_operation };
         let mut end = batch.end;
         let bad = match &batch.content {
-            Content::Lines(bytes) if self.definition.encoding.unit() == 1 => {
-                self.judge_lines(bytes, at, &mut effects)
+            Content::Lines(page) if self.definition.encoding == Encoding::UTF_8 => {
+                self.judge_page(page, at, &mut effects)
             }
-            Content::Lines(bytes) => {
+            Content::Lines(page) if self.definition.encoding.unit() == 1 => {
+                self.judge_lines(page.bytes(), at, &mut effects)
+            }
+            Content::Lines(page) => {
+                let bytes = page.bytes();
                 let mut lines = self.partial.remove(&batch.path).unwrap_or_default();
                 if batch.end == bytes.len() as u64 {
                     // Another file, or this one from its beginning.
@@ -298,6 +312,22 @@ impl Running {
         }
         self.facts.update(&self.definition.jail);
         self.carry_out(effects, &None);
+    }
+
+    /// Judges lines that are shared with other jails. Returns the first that is no text.
+    fn judge_page(&mut self, page: &Page, at: Moment, effects: &mut Vec<Effect>) -> Option<Vec<u8>> {
+        let mut through = Through::default();
+        while through.next < page.len() {
+            let (jail, outside) = (&mut self.definition.jail, &mut self.outside);
+            if contained(|| jail.page(page, at, &mut through, outside, effects)).is_none() {
+                effects.truncate(through.effects);
+                self.tell_broken(page.line(through.next));
+                through.next += 1;
+            }
+        }
+        let bad = page.undecodable();
+        self.bad_encoding += bad.lines;
+        (bad.lines > 0).then(|| bad.first.clone())
     }
 
     /// Judges lines as they stand in a file. Returns the first that is no text.
@@ -348,11 +378,16 @@ impl Running {
         let (jail, outside) = (&mut self.definition.jail, &mut self.outside);
         if contained(|| judge(jail, outside, effects)).is_none() {
             effects.truncate(said);
-            self.broken_lines += 1;
-            let shown = portcullis_value::repr_str(&text.chars().take(1000).collect::<String>());
-            let text = format!("[{}] this line was passed over, it broke the filter: {shown}", jail.name());
-            self.surroundings.log.error("filter", text);
+            self.tell_broken(text);
         }
+    }
+
+    fn tell_broken(&mut self, line: &str) {
+        self.broken_lines += 1;
+        let shown = portcullis_value::repr_str(&line.chars().take(1000).collect::<String>());
+        let name = self.definition.name();
+        let text = format!("[{name}] this line was passed over, it broke the filter: {shown}");
+        self.surroundings.log.error("filter", text);
     }
 
     fn tell_encoding(&self, path: &Path, line: &[u8]) {

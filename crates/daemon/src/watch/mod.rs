@@ -13,6 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
+use portcullis_jail::Page;
 
 use crate::journal::Entry;
 
@@ -34,8 +35,8 @@ pub enum Means {
 /// What a batch brings.
 #[derive(Clone, Debug)]
 pub enum Content {
-    /// Complete lines as they stand in a file, each with its line end.
-    Lines(Arc<[u8]>),
+    /// Complete lines of a file, the same ones for all jails at this place.
+    Lines(Arc<Page>),
     /// Entries of the journal.
     Entries(Arc<[Entry]>),
 }
@@ -79,7 +80,7 @@ impl Batch {
     /// The lines of a file, as text.
     fn text(&self) -> String {
         match &self.content {
-            Content::Lines(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            Content::Lines(page) => String::from_utf8_lossy(page.bytes()).into_owned(),
             Content::Entries(entries) => panic!("entries where lines were expected: {entries:?}"),
         }
     }

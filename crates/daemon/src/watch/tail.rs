@@ -2,6 +2,7 @@
 //!
 //! No threads and no waiting here: [`Tail::read`] reads what is there, and the driver decides when to call it.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -10,9 +11,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::TrySendError;
+use portcullis_jail::Page;
 use sha1::{Digest, Sha1};
 
 use super::{Batch, Content, Follow};
+use crate::jailer::now;
 
 /// How much is read and handed over at once.
 const CHUNK: usize = 64 * 1024;
@@ -113,20 +116,33 @@ pub(super) struct Tail {
     path: Arc<Path>,
     current: Option<Arc<Incarnation>>,
     readers: Vec<Reader>,
-    /// The last chunk that was read, for the next jail at the same place: inode, offset, bytes, cut.
-    shared: Option<(u64, u64, Chunk)>,
+    /// The last chunks that were read, for the next jails at the same places.
+    shared: Shared,
 }
+
+/// As many chunks as an inbox holds, and some: when the first jail has filled its inbox, the next finds all of them here.
+const SHARED: usize = 12;
+
+/// Inode, offset, and what was read there; the oldest first.
+type Shared = VecDeque<(u64, u64, Chunk)>;
 
 #[derive(Clone)]
 struct Chunk {
     /// Complete lines, or the beginning of one that is too long.
-    bytes: Arc<[u8]>,
+    page: Arc<Page>,
     cut: bool,
+}
+
+impl Chunk {
+    fn new(mut bytes: Vec<u8>, cut: bool) -> Self {
+        bytes.shrink_to_fit();
+        Chunk { page: Arc::new(Page::new(bytes, now())), cut }
+    }
 }
 
 impl Tail {
     pub(super) fn new(path: Arc<Path>) -> Self {
-        Tail { path, current: None, readers: Vec::new(), shared: None }
+        Tail { path, current: None, readers: Vec::new(), shared: Shared::new() }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -196,8 +212,10 @@ impl Tail {
             progress.gone |= !alive;
             alive
         });
-        // Nothing to share once all have it.
-        self.shared = None;
+        // Nothing to share once all have it. A jail whose inbox is full comes back soon.
+        if !progress.blocked {
+            self.shared = Shared::new();
+        }
     }
 }
 
@@ -209,29 +227,27 @@ impl Reader {
     }
 
     /// False when the jail is gone.
-    fn read(
-        &mut self,
-        path: &Arc<Path>,
-        shared: &mut Option<(u64, u64, Chunk)>,
-        progress: &mut Progress,
-    ) -> bool {
+    fn read(&mut self, path: &Arc<Path>, shared: &mut Shared, progress: &mut Progress) -> bool {
         let mut at = 0;
         while at < self.cursors.len() {
             let cursor = &mut self.cursors[at];
-            cursor.notice_truncation(path, progress);
+            if cursor.notice_truncation(path, progress) {
+                shared.clear();
+            }
             // An unreadable file is tried again at the next occasion.
             while let Ok(Some(chunk)) = cursor.chunk(shared) {
                 if cursor.skipping {
                     // The rest of a line that was cut is passed over: its head was judged.
-                    let skip = memchr::memchr(b'\n', &chunk.bytes).map_or(chunk.bytes.len(), |end| end + 1);
-                    cursor.skipping = !chunk.bytes[..skip].ends_with(b"\n");
+                    let bytes = chunk.page.bytes();
+                    let skip = memchr::memchr(b'\n', bytes).map_or(bytes.len(), |end| end + 1);
+                    cursor.skipping = !bytes[..skip].ends_with(b"\n");
                     cursor.advance(cursor.position + skip as u64);
                     continue;
                 }
-                let end = cursor.position + chunk.bytes.len() as u64;
+                let end = cursor.position + chunk.page.bytes().len() as u64;
                 let batch = Batch {
                     path: Arc::clone(path),
-                    content: Content::Lines(Arc::clone(&chunk.bytes)),
+                    content: Content::Lines(Arc::clone(&chunk.page)),
                     end,
                     first_line: cursor.first_line(),
                     in_operation: self.in_operation,
@@ -302,15 +318,15 @@ impl Cursor {
 
     /// A file that shrank, or begins with other text than before, is read from its beginning.
     // Differs: Fail2ban looks at the first line every 30 seconds, and misses what was refilled in between.
-    fn notice_truncation(&mut self, path: &Path, progress: &mut Progress) {
-        let Ok(meta) = self.of.file.metadata() else { return };
+    fn notice_truncation(&mut self, path: &Path, progress: &mut Progress) -> bool {
+        let Ok(meta) = self.of.file.metadata() else { return false };
         let size = meta.len();
         let mut present = [0; PREFIX];
         let kept = self.prefix.len();
         let replaced = size < self.position
             || self.of.file.read_at(&mut present[..kept], 0).is_ok_and(|n| present[..n] != self.prefix[..n]);
         if !replaced {
-            return;
+            return false;
         }
         let hash = first_line_hash(&self.of.file).unwrap_or_default();
         progress.rotations.push(format!(
@@ -325,18 +341,21 @@ impl Cursor {
         self.prefix.clear();
         self.skipping = false;
         self.first_line = hash;
+        true
     }
 
     /// The next complete lines, at most [`CHUNK`] bytes unless one line is longer.
-    fn chunk(&self, shared: &mut Option<(u64, u64, Chunk)>) -> io::Result<Option<Chunk>> {
-        if let Some((inode, position, chunk)) = shared
-            && *inode == self.of.inode
-            && *position == self.position
-        {
+    fn chunk(&self, shared: &mut Shared) -> io::Result<Option<Chunk>> {
+        let here =
+            |(inode, position, _): &&(u64, u64, Chunk)| (*inode, *position) == (self.of.inode, self.position);
+        if let Some((.., chunk)) = shared.iter().find(here) {
             return Ok(Some(chunk.clone()));
         }
         let Some(chunk) = read_lines(&self.of.file, self.position)? else { return Ok(None) };
-        *shared = Some((self.of.inode, self.position, chunk.clone()));
+        if shared.len() >= SHARED {
+            shared.pop_front();
+        }
+        shared.push_back((self.of.inode, self.position, chunk.clone()));
         Ok(Some(chunk))
     }
 }
@@ -349,13 +368,15 @@ fn read_lines(file: &File, position: u64) -> io::Result<Option<Chunk>> {
         let from = filled;
         filled += read;
         if let Some(end) = memchr::memrchr(b'\n', &buffer[from..filled]) {
-            return Ok(Some(Chunk { bytes: buffer[..=from + end].into(), cut: false }));
+            buffer.truncate(from + end + 1);
+            return Ok(Some(Chunk::new(buffer, false)));
         }
         if read == 0 {
             return Ok(None);
         }
         if filled >= LINE_LIMIT {
-            return Ok(Some(Chunk { bytes: buffer[..filled].into(), cut: true }));
+            buffer.truncate(filled);
+            return Ok(Some(Chunk::new(buffer, true)));
         }
         if filled == buffer.len() {
             buffer.resize(buffer.len() * 2, 0);

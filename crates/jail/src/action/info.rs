@@ -294,7 +294,7 @@ fn captures(ticket: &Ticket) -> Vec<(String, Value)> {
         .data
         .iter()
         .filter(|(key, _)| *key != "matches" && *key != "failures")
-        .map(|(k, v)| (k.clone(), v.clone()))
+        .map(|(k, v)| (k.to_owned(), v.clone()))
         .collect();
     let ip = ticket.ip.as_ref().unwrap_or(&ticket.id);
     let named = captures.iter().any(|(key, _)| matches!(key.as_str(), "ip4" | "ip6" | "dns"));

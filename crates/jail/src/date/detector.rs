@@ -12,14 +12,55 @@ use crate::{Level, LogLine, Timestamp};
 /// How long a template must have been idle before one with less weight may pass it.
 const IDLE: f64 = 300.0;
 
-/// Finds and reads the dates of one jail's lines.
-#[derive(Clone, Debug)]
+/// Finds and reads the dates of one jail's lines. Two are equal when they find the same in whatever comes.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Detector {
     datepattern: Option<String>,
     own: Vec<(String, String)>,
     /// In the order in which they are tried.
     slots: Vec<Slot>,
     last: Option<Last>,
+    repeat: Repeat,
+}
+
+/// The beginning of the last line, as far as its date hung on it: a line that begins so has the same date in the same
+/// place. Most lines come in bursts of one second.
+#[derive(Clone, Debug)]
+struct Repeat {
+    beginning: [u8; Repeat::MOST],
+    /// How many bytes of it there are; 0 when the last line is no help.
+    len: usize,
+    found: Option<Found>,
+}
+
+impl Repeat {
+    const MOST: usize = 48;
+    const NONE: Repeat = Repeat { beginning: [0; Repeat::MOST], len: 0, found: None };
+
+    fn of(line: &str, len: usize, found: Found) -> Self {
+        match line.as_bytes().get(..len) {
+            Some(bytes) if (1..=Repeat::MOST).contains(&len) => {
+                let mut beginning = [0; Repeat::MOST];
+                beginning[..len].copy_from_slice(bytes);
+                Repeat { beginning, len, found: Some(found) }
+            }
+            _ => Repeat::NONE,
+        }
+    }
+
+    /// The date of a line that begins in the same way.
+    fn found(&self, line: &str) -> Option<Found> {
+        let found = self.found?;
+        let same = line.len() >= self.len && line.as_bytes()[..self.len] == self.beginning[..self.len];
+        same.then_some(Found { to: line.len(), ..found })
+    }
+}
+
+impl PartialEq for Repeat {
+    /// It makes no difference for what is found.
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -33,6 +74,15 @@ struct Slot {
     distance: usize,
 }
 
+impl PartialEq for Slot {
+    fn eq(&self, other: &Self) -> bool {
+        let state = |slot: &Self| (slot.hits, slot.weight, slot.last_used, slot.distance);
+        let same =
+            || (&self.template.name, &self.template.python) == (&other.template.name, &other.template.python);
+        state(self) == state(other) && (Arc::ptr_eq(&self.template, &other.template) || same())
+    }
+}
+
 impl Slot {
     fn weighs(&self) -> f64 {
         self.hits as f64 * self.weight / self.distance.max(1) as f64
@@ -40,7 +90,7 @@ impl Slot {
 }
 
 /// The last winner, and where its date stood.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Last {
     index: usize,
     start: Edge,
@@ -70,11 +120,14 @@ pub struct Found {
     /// What the template took, with what stands around the date.
     whole: (usize, usize),
     read: Option<Read>,
+    /// So many bytes of the line's beginning decided; 0 when nobody knows.
+    looked_at: usize,
 }
 
 impl Found {
-    fn new(Span { start, end, whole, read }: Span, slot: usize, from: usize, to: usize) -> Self {
-        Found { start, end, slot, from, to, whole, read }
+    fn new(span: Span, slot: usize, from: usize, to: usize) -> Self {
+        let Span { start, end, whole, read, looked_at } = span;
+        Found { start, end, slot, from, to, whole, read, looked_at }
     }
 }
 
@@ -116,7 +169,7 @@ impl Detector {
             })
             .collect();
         let datepattern = datepattern.filter(|pattern| !pattern.is_empty()).map(str::to_owned);
-        Ok(Detector { datepattern, own, slots, last: None })
+        Ok(Detector { datepattern, own, slots, last: None, repeat: Repeat::NONE })
     }
 
     /// The first template's pattern (None for those that have none: epoch, TAI64N) and its name, as `get JAIL datepattern`
@@ -155,6 +208,14 @@ impl Detector {
 
     /// Finds the date of a line and remembers which template had it.
     pub fn find(&mut self, line: &str, now: Timestamp) -> Option<Found> {
+        if let Some(found) = self.repeat.found(line)
+            && let Some(slot) = self.slots.get_mut(found.slot)
+        {
+            slot.hits += 1;
+            slot.last_used = now.0;
+            return Some(found);
+        }
+        self.repeat = Repeat::NONE;
         let (found, at) = self.search(line)?;
         let slot = &mut self.slots[at];
         let (start, end) = found.whole;
@@ -165,7 +226,14 @@ impl Detector {
         let (start, end) = (Edge::start(line, start, column), Edge::end(line, end, end_column));
         let index = self.promoted(at, now);
         self.last = Some(Last { index, start, end });
-        Some(Found { slot: index, ..found })
+        let found = Found { slot: index, ..found };
+        // Such a template is tried first on the next line, and when it fits nobody else is asked. It was tried in one place
+        // only where the date begins with a letter or a digit.
+        let begins = line.as_bytes().get(found.start).is_some_and(u8::is_ascii_alphanumeric);
+        if begins && self.slots[index].template.anchored {
+            self.repeat = Repeat::of(line, found.looked_at, found);
+        }
+        Some(found)
     }
 
     /// The template that found a date.
@@ -262,7 +330,7 @@ impl Detector {
             }
         }
         let raw = template.read(line, found.from).filter(|raw| !raw.broken).ok_or(DateError::Invalid)?;
-        let number = raw.number.as_deref().unwrap_or_default();
+        let number = raw.number.map_or("", |(start, end)| &line[start..end]);
         match template.reading {
             Reading::Fields => Fields::time(&raw.fields, now, zones),
             Reading::Epoch(_) => epoch(number, false),
@@ -303,7 +371,8 @@ fn span_columns(line: &str, (start, end): (usize, usize)) -> (usize, usize) {
 
 /// Byte offset of a column; the line's end, if it is shorter.
 fn byte_of(line: &str, column: usize) -> usize {
-    if line.is_ascii() {
+    let beginning = line.as_bytes().get(..=column).unwrap_or(line.as_bytes());
+    if beginning.is_ascii() {
         return column.min(line.len());
     }
     line.char_indices().nth(column).map_or(line.len(), |(at, _)| at)

@@ -237,7 +237,8 @@ mod tests {
 
     /// Compiled once: that takes longer than the rest.
     static LISTS: LazyLock<Vec<Templates>> = LazyLock::new(|| {
-        let patterns = [None, Some("{DATE}"), Some(r"^[^\[]*\[({DATE})"), Some("{^LN-BEG}{DATE}")];
+        let patterns =
+            [None, Some("{DATE}"), Some(r"^[^\[]*\[({DATE})"), Some("{^LN-BEG}{DATE}"), Some("^{DATE}")];
         patterns.into_iter().map(|pattern| templates(pattern, 2026).unwrap()).collect()
     });
 

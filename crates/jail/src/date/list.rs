@@ -195,7 +195,9 @@ fn place(text: &str, default: &str, shape: Shape) -> Option<Place> {
         }
         "{DATE}" if !anchored => Some(Place::Anywhere),
         "{^LN-BEG}{DATE}" if !anchored => Some(Place::Beginning(2)),
-        "{DATE}" | "{^LN-BEG}{DATE}" => Some(Place::Beginning(0)),
+        // The keywords are bound to the line's beginning in their own way.
+        "^{DATE}" if matches!(shape, Shape::Epoch | Shape::Tai64n) => Some(Place::Beginning(2)),
+        "{DATE}" | "{^LN-BEG}{DATE}" | "^{DATE}" => Some(Place::Beginning(0)),
         _ => None,
     }
 }

@@ -10,8 +10,8 @@ use crate::Timestamp;
 /// The groups that took part in a match, read but not judged.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Raw {
-    /// The text of an epoch or TAI64N template.
-    pub(crate) number: Option<String>,
+    /// Where the text of an epoch or TAI64N template stands in the line.
+    pub(crate) number: Option<(usize, usize)>,
     /// The fields of the others.
     pub(crate) fields: Fields,
     /// Whether a field was no number, no name, or no zone.

@@ -74,6 +74,8 @@ pub(crate) struct Seen {
     pub(crate) end: usize,
     /// Of the shapes with fields. `None`: a name in it is no zone, so it is no date.
     pub(crate) fields: Option<Fields>,
+    /// How far from the line's start bytes had a say.
+    pub(crate) looked_at: usize,
 }
 
 /// What a shape says of a place in a line.
@@ -107,12 +109,23 @@ pub(crate) fn at_beginning(shape: Shape, line: &[u8], skip: usize, decade: u8) -
 
 /// A date of `shape` that begins at `start`.
 pub(crate) fn at(shape: Shape, line: &[u8], start: usize, decade: u8) -> Answer {
-    let mut cursor = Cursor { line, at: start, decade, ask: false, broken: false, fields: Fields::default() };
+    let mut cursor = Cursor {
+        line,
+        at: start,
+        decade,
+        ask: false,
+        broken: false,
+        fields: Fields::default(),
+        looked_at: 0,
+    };
     let end = cursor.body(shape);
     match end {
         _ if cursor.ask => Answer::Ask,
         None => Answer::No,
-        Some(end) => Answer::Yes(Seen { start, end, fields: (!cursor.broken).then_some(cursor.fields) }),
+        Some(end) => {
+            let fields = (!cursor.broken).then_some(cursor.fields);
+            Answer::Yes(Seen { start, end, fields, looked_at: cursor.looked_at })
+        }
     }
 }
 
@@ -132,6 +145,7 @@ struct Cursor<'l> {
     ask: bool,
     broken: bool,
     fields: Fields,
+    looked_at: usize,
 }
 
 impl Cursor<'_> {
@@ -163,6 +177,7 @@ impl Cursor<'_> {
     /// The byte at `at`; what is beyond ASCII makes the answer a question.
     fn look(&mut self, at: usize) -> Option<u8> {
         let byte = self.line.get(at).copied();
+        self.looked_at = self.looked_at.max(at + 1);
         self.ask |= byte.is_some_and(|b| !b.is_ascii());
         byte
     }

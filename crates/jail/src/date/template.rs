@@ -2,7 +2,9 @@
 
 use std::sync::OnceLock;
 
-use regex::{Captures, Match, Regex};
+use regex_automata::meta::{BuildError, Regex};
+use regex_automata::util::primitives::NonMaxUsize;
+use regex_automata::{Input, PatternID};
 
 use super::DateError;
 use super::hand::{Hand, Place};
@@ -37,6 +39,8 @@ pub(crate) struct Span {
     pub(crate) whole: (usize, usize),
     /// What was read on the way. `None`: nothing yet, see [`Template::read`].
     pub(crate) read: Option<Read>,
+    /// So many bytes from the line's start were looked at, and no others; 0 when nobody knows.
+    pub(crate) looked_at: usize,
 }
 
 /// The fields of a date whose shape was recognised; `None` if one of them is a name without meaning.
@@ -65,12 +69,15 @@ pub(crate) struct Template {
 
 #[derive(Debug)]
 enum Engine {
-    /// One for each variant (see [`python::variants`]).
-    Linear(Vec<Regex>),
+    /// One for each variant (see [`python::variants`]), with the names and numbers of its groups.
+    Linear(Vec<(Regex, Names)>),
     Backtracking(Box<fancy_regex::Regex>),
     /// It did not compile; refused when the pattern was set, so this is never reached with a good one.
     Broken,
 }
+
+/// The named groups of an expression.
+type Names = Vec<(Box<str>, usize)>;
 
 impl Template {
     /// A template of `expression`.
@@ -123,7 +130,8 @@ impl Template {
             Answer::Yes(seen) => {
                 let read = (self.reading == Reading::Fields).then_some(seen.fields);
                 let start = if hand.place == Place::Anywhere { seen.start } else { 0 };
-                Some(Span { start: seen.start, end: seen.end, whole: (start, seen.end), read })
+                let (end, looked_at) = (seen.end, seen.looked_at);
+                Some(Span { start: seen.start, end, whole: (start, end), read, looked_at })
             }
         }
     }
@@ -133,23 +141,24 @@ impl Template {
         let span = match self.engine() {
             Engine::Linear(variants) => variants
                 .iter()
-                .filter_map(|regex| {
-                    let captures = self.captures(regex, line, from)?;
-                    let whole = captures.get(0)?;
-                    let date = self.date(&captures)?;
+                .filter_map(|(regex, _)| {
+                    let groups = self.groups_from(regex, line, from)?;
+                    let date = self.date(&groups)?;
                     // Where the groups are given, what stands around them is only looked at.
-                    let whole = if self.groups.len() > 1 {
-                        (date.start(), date.end())
-                    } else {
-                        (whole.start(), whole.end())
-                    };
-                    Some(Span { start: date.start(), end: date.end(), whole, read: None })
+                    let whole = if self.groups.len() > 1 { date } else { groups.span(0)? };
+                    Some(Span { start: date.0, end: date.1, whole, read: None, looked_at: 0 })
                 })
                 .min_by_key(|span| span.whole.0),
             Engine::Backtracking(regex) => {
                 let captures = regex.captures_from_pos(line, from).ok()??;
                 let whole = captures.get(0).map(|whole| (whole.start(), whole.end()))?;
-                captures.get(1).map(|date| Span { start: date.start(), end: date.end(), whole, read: None })
+                captures.get(1).map(|date| Span {
+                    start: date.start(),
+                    end: date.end(),
+                    whole,
+                    read: None,
+                    looked_at: 0,
+                })
             }
             Engine::Broken => None,
         }?;
@@ -161,21 +170,20 @@ impl Template {
     }
 
     /// The left-most match whose date does not begin before `from`.
-    fn captures<'l>(&self, regex: &Regex, line: &'l str, from: usize) -> Option<Captures<'l>> {
+    fn groups_from(&self, regex: &Regex, line: &str, from: usize) -> Option<Groups> {
         // What stands before such a date is only looked at: it may stand before `from`.
         let mut at = if self.groups.len() > 1 { 0 } else { from };
         loop {
-            let whole = regex.find_at(line, at)?;
-            let captures = regex.captures_at(line, whole.start())?;
-            if self.groups.len() == 1 || self.date(&captures)?.start() >= from {
-                return Some(captures);
+            let groups = Groups::of(regex, line, at)?;
+            if self.groups.len() == 1 || self.date(&groups)?.0 >= from {
+                return Some(groups);
             }
-            at = whole.end();
+            at = groups.span(0)?.1;
         }
     }
 
-    fn date<'l>(&self, captures: &Captures<'l>) -> Option<Match<'l>> {
-        self.groups.iter().find_map(|group| captures.get(*group))
+    fn date(&self, groups: &Groups) -> Option<(usize, usize)> {
+        self.groups.iter().find_map(|group| groups.span(*group))
     }
 
     /// Hands the groups of the date that `find` found to `take`, by name, and by number for the epochs.
@@ -183,22 +191,21 @@ impl Template {
         let mut raw = Raw::default();
         match self.engine() {
             Engine::Linear(variants) => {
-                let (regex, captures) = variants
+                let (names, found) = variants
                     .iter()
-                    .filter_map(|regex| Some((regex, self.captures(regex, line, from)?)))
-                    .min_by_key(|(_, captures)| captures.get(0).map(|m| m.start()))?;
+                    .filter_map(|(regex, names)| Some((names, self.groups_from(regex, line, from)?)))
+                    .min_by_key(|(_, found)| found.span(0).map(|(start, _)| start))?;
                 let groups: Option<&[usize]> = match self.reading {
                     Reading::Fields => None,
                     Reading::Epoch(groups) | Reading::LongEpoch(groups) => Some(groups),
                     Reading::Tai64n => Some(&[1]),
                 };
                 if let Some(groups) = groups {
-                    raw.number =
-                        groups.iter().find_map(|group| captures.get(*group)).map(|m| m.as_str().to_owned());
+                    raw.number = groups.iter().find_map(|group| found.span(*group));
                 }
-                for name in regex.capture_names().flatten() {
-                    if let Some(text) = captures.name(name) {
-                        raw.field(name, text.as_str());
+                for (name, group) in names {
+                    if let Some((start, end)) = found.span(*group) {
+                        raw.field(name, &line[start..end]);
                     }
                 }
             }
@@ -213,6 +220,26 @@ impl Template {
             Engine::Broken => return None,
         }
         Some(raw)
+    }
+}
+
+/// Where groups matched. A date has few of them, and no line may cost an allocation for its date.
+struct Groups([Option<NonMaxUsize>; 2 * MOST_GROUPS]);
+
+/// Groups behind so many are not read. The default templates have at most ten.
+const MOST_GROUPS: usize = 32;
+
+impl Groups {
+    fn of(regex: &Regex, line: &str, from: usize) -> Option<Self> {
+        let mut slots = [None; 2 * MOST_GROUPS];
+        let wanted = slots.len().min(regex.group_info().slot_len());
+        regex.search_slots(&Input::new(line).range(from..), &mut slots[..wanted])?;
+        Some(Groups(slots))
+    }
+
+    fn span(&self, group: usize) -> Option<(usize, usize)> {
+        let slot = |at: usize| self.0.get(at).copied().flatten().map(NonMaxUsize::get);
+        slot(group * 2).zip(slot(group * 2 + 1))
     }
 }
 
@@ -236,16 +263,26 @@ fn rust(expression: &Expression, body: &str) -> String {
 }
 
 fn compile(variants: &[String]) -> Result<Engine, String> {
-    let linear: Result<Vec<Regex>, _> = variants.iter().map(|text| Regex::new(text)).collect();
-    let error = match linear {
-        Ok(regexes) => return Ok(Engine::Linear(regexes)),
+    let linear = |text: &String| {
+        let words =
+            |error: BuildError| error.syntax_error().map_or_else(|| error.to_string(), ToString::to_string);
+        Regex::new(text).map_err(words)
+    };
+    let error = match variants.iter().map(linear).collect::<Result<Vec<Regex>, String>>() {
+        Ok(regexes) => return Ok(Engine::Linear(regexes.into_iter().map(named).collect())),
         Err(error) => error,
     };
-    let Some(text) = variants.first().filter(|_| variants.len() == 1) else { return Err(error.to_string()) };
+    let Some(text) = variants.first().filter(|_| variants.len() == 1) else { return Err(error) };
     let text = text.replace(BOUNDARY, r"(?:(?!\w)|(?<!\w))");
     fancy_regex::RegexBuilder::new(&text)
         .backtrack_limit(BACKTRACK_LIMIT)
         .build()
         .map(|regex| Engine::Backtracking(Box::new(regex)))
-        .map_err(|_| error.to_string())
+        .map_err(|_| error)
+}
+
+fn named(regex: Regex) -> (Regex, Names) {
+    let names = regex.group_info().pattern_names(PatternID::ZERO).enumerate();
+    let names = names.filter_map(|(group, name)| Some((name?.into(), group))).collect();
+    (regex, names)
 }

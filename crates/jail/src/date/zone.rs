@@ -66,16 +66,20 @@ pub(crate) fn offset(text: &str) -> Option<Offset> {
     let (name, signed) = text.split_at(sign);
     let base = if name.is_empty() { 0 } else { abbreviation(name)? };
     // Digits of any script, as in the other fields.
-    let digits: Option<Vec<i32>> = signed
-        .chars()
-        .skip(1)
-        .enumerate()
-        .filter(|(i, c)| !(*i == 2 && *c == ':'))
-        .map(|(_, c)| digit(c))
-        .collect();
-    let digits = digits.filter(|digits| matches!(digits.len(), 2 | 4))?;
-    let number = |digits: &[i32]| digits.iter().fold(0, |n, digit| n * 10 + digit);
-    let seconds = number(&digits[..2]) * 3600 + number(&digits[2..]) * 60;
+    let mut digits = [0; 4];
+    let mut count = 0;
+    for (at, c) in signed.chars().skip(1).enumerate() {
+        if at == 2 && c == ':' {
+            continue;
+        }
+        *digits.get_mut(count)? = digit(c)?;
+        count += 1;
+    }
+    let [a, b, c, d] = digits;
+    if !matches!(count, 2 | 4) {
+        return None;
+    }
+    let seconds = (a * 10 + b) * 3600 + (c * 10 + d) * 60;
     Some(base + if signed.starts_with('-') { -seconds } else { seconds })
 }
 

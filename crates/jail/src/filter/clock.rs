@@ -1,15 +1,17 @@
 //! When a line happened: its date, or the last line's, or now; and what is said about dates that cannot be true.
 
+use std::sync::Arc;
+
 use jiff::tz::TimeZone;
 use portcullis_value::{Value, repr_str};
 
-use crate::Timestamp;
 use crate::date::{DateError, Detector, Found, Offset, Zones, parse_logtimezone};
 use crate::event::{Level, LogLine};
 use crate::time::duration_text;
+use crate::{Page, Timestamp};
 
-use super::Moment;
 use super::explain::DateCut;
+use super::{LONGEST_LINE, Moment};
 
 /// A line may be this far from now, in seconds, before it counts as happening now (in operation).
 const NEAR: f64 = 60.0;
@@ -37,22 +39,56 @@ pub(super) enum DateText<'l> {
 }
 
 /// The dates of a jail's lines.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Clock {
-    datepattern: Option<String>,
-    detector: Option<Detector>,
-    logtimezone: Option<(String, Offset)>,
-    zones: Zones,
-    last: Option<Timestamp>,
-    last_text: String,
-    /// The last text that was parsed, with its answer: most lines come in bursts of one second.
-    parsed: Option<(String, Timestamp, Result<Timestamp, DateError>)>,
+    dating: Dating,
+    /// The dates of the page at hand.
+    page: Option<Arc<Dates>>,
     told: [Option<Timestamp>; 4],
     /// Whether the last time is an integer in Fail2ban, if anybody wants to know.
     pub(super) integer: bool,
     pub(super) tells_integers: bool,
     /// Whether the last line has no time at all.
     pub(super) timeless: bool,
+}
+
+/// How dates are found and read.
+#[derive(Clone, Debug)]
+struct Dating {
+    memory: Memory,
+    zones: Zones,
+    /// The last text that was parsed, with its answer: most lines come in bursts of one second.
+    parsed: Option<(String, Timestamp, Result<Timestamp, DateError>)>,
+}
+
+/// The settings of dates, and what is remembered of the lines before. Two that are equal find the same dates in whatever
+/// comes.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Memory {
+    datepattern: Option<String>,
+    logtimezone: Option<(String, Offset)>,
+    detector: Option<Detector>,
+    last: Option<Timestamp>,
+    last_text: String,
+}
+
+/// The dates of a page's lines, as somebody found them.
+#[derive(Debug)]
+pub(crate) struct Dates {
+    before: Memory,
+    after: Memory,
+    now: Timestamp,
+    in_operation: bool,
+    /// `None` when a line has no date, or none that can be read: then each jail looks for itself.
+    lines: Option<Vec<LineDate>>,
+}
+
+/// Where a line's date is, in bytes, and what it tells.
+#[derive(Clone, Copy, Debug)]
+struct LineDate {
+    start: u32,
+    end: u32,
+    time: Timestamp,
 }
 
 /// Complaints that come once a day.
@@ -66,13 +102,12 @@ enum Complaint {
 impl Clock {
     pub(super) fn new() -> Self {
         Clock {
-            datepattern: None,
-            detector: None,
-            logtimezone: None,
-            zones: Zones::new(TimeZone::UTC, None),
-            last: None,
-            last_text: String::new(),
-            parsed: None,
+            dating: Dating {
+                memory: Memory::default(),
+                zones: Zones::new(TimeZone::UTC, None),
+                parsed: None,
+            },
+            page: None,
             told: [None; 4],
             integer: false,
             tells_integers: false,
@@ -88,40 +123,38 @@ impl Clock {
         let pattern = (!pattern.is_empty()).then_some(pattern);
         let detector = Detector::new(pattern, now)?;
         let lines = detector.log_lines();
-        self.datepattern = pattern.map(str::to_owned);
-        self.detector = Some(detector);
-        self.parsed = None;
+        self.dating.memory.datepattern = pattern.map(str::to_owned);
+        self.dating.memory.detector = Some(detector);
+        self.dating.parsed = None;
         Ok(lines)
     }
 
     pub(super) fn set_logtimezone(&mut self, zone: Option<&str>) -> Result<(), DateError> {
-        self.logtimezone = match zone {
+        self.dating.memory.logtimezone = match zone {
             Some(zone) => Some((zone.to_owned(), parse_logtimezone(zone)?)),
             None => None,
         };
-        self.zones.logtimezone = self.logtimezone.as_ref().map(|(_, offset)| *offset);
-        self.parsed = None;
+        self.dating.zones.logtimezone = self.dating.memory.logtimezone.as_ref().map(|(_, offset)| *offset);
+        self.dating.parsed = None;
         Ok(())
     }
 
     pub(super) fn logtimezone(&self) -> Option<&str> {
-        self.logtimezone.as_ref().map(|(zone, _)| zone.as_str())
+        self.dating.memory.logtimezone.as_ref().map(|(zone, _)| zone.as_str())
     }
 
     pub(super) fn set_zone(&mut self, zone: TimeZone) {
-        self.zones = Zones::new(zone, self.logtimezone.as_ref().map(|(_, offset)| *offset));
-        self.parsed = None;
+        self.dating.zones =
+            Zones::new(zone, self.dating.memory.logtimezone.as_ref().map(|(_, offset)| *offset));
+        self.dating.parsed = None;
     }
 
     pub(super) fn detector(&mut self, now: Timestamp) -> Option<&mut Detector> {
-        if self.detector.is_none() {
-            self.detector = Detector::new(self.datepattern.as_deref(), now).ok();
-        }
-        self.detector.as_mut()
+        self.dating.detector(now)
     }
 
     pub(super) fn known_detector(&self) -> Option<&Detector> {
-        self.detector.as_ref()
+        self.dating.memory.detector.as_ref()
     }
 
     /// Finds and reads the date of a line.
@@ -132,7 +165,7 @@ impl Clock {
     }
 
     fn dated<'l>(&mut self, line: &'l str, at: &Moment, notes: &mut Vec<LogLine>) -> Dated<'l> {
-        let found = self.detector(at.now).and_then(|detector| detector.find(line, at.now));
+        let found = self.dating.find(line, at);
         let Some(found) = found else {
             return self.undated(line, line.len(), line.len(), at);
         };
@@ -141,16 +174,17 @@ impl Clock {
             return self.empty_date(line, start, at);
         }
         let text = &line[start..end];
-        let Ok(time) = self.parse(line, &found, at) else {
+        let Ok(time) = self.dating.parse(line, &found, at) else {
             let text = format!("findFailure failed to parse timeText: {text}");
             notes.push(LogLine::new(Level::ERROR, "filter", text));
             return self.undated(line, start, end, at);
         };
         if self.tells_integers {
+            let Dating { memory, zones, .. } = &self.dating;
             self.integer =
-                self.detector.as_ref().is_some_and(|detector| detector.is_integer(line, &found, &self.zones));
+                memory.detector.as_ref().is_some_and(|detector| detector.is_integer(line, &found, zones));
         }
-        self.remember(text, time);
+        self.dating.remember(text, time);
         Dated {
             before: &line[..start],
             date: DateText::Own(text),
@@ -162,51 +196,69 @@ impl Clock {
 
     /// Which template takes the date of a line, and where it stands.
     pub(super) fn explain(&mut self, line: &str, at: &Moment) -> Option<DateCut> {
-        let found = self.detector(at.now).and_then(|detector| detector.find(line, at.now))?;
-        let detector = self.detector.as_ref()?;
+        let found = self.dating.find(line, at)?;
+        let detector = self.dating.memory.detector.as_ref()?;
         let template = detector.template(&found).map(|template| template.name.to_owned()).unwrap_or_default();
-        let time = detector.parse(line, &found, at.now, &self.zones).ok();
+        let time = detector.parse(line, &found, at.now, &self.dating.zones).ok();
         Some(DateCut { template, span: (found.start, found.end), time })
+    }
+
+    /// Looks at all dates of a page, unless another jail has done so. Whether [`Clock::on_page`] knows them now; if not,
+    /// nothing has happened.
+    pub(super) fn turn_to(&mut self, page: &Page, at: &Moment) -> bool {
+        self.page = None;
+        // Built before the comparison, so that new jails are alike.
+        self.dating.detector(at.now);
+        let before = &self.dating.memory;
+        let dates = page.dates(
+            |known| known.now == at.now && known.in_operation == at.in_operation && known.before == *before,
+            |page| {
+                let mut dating = self.dating.clone();
+                let lines = dating.lines(page, at);
+                let after = dating.memory;
+                Dates { before: before.clone(), after, now: at.now, in_operation: at.in_operation, lines }
+            },
+        );
+        if dates.lines.is_none() {
+            return false;
+        }
+        self.dating.memory.clone_from(&dates.after);
+        self.timeless = false;
+        self.page = Some(dates);
+        true
+    }
+
+    /// A line of the page at hand, by its date.
+    pub(super) fn on_page<'l>(&self, line: &'l str, index: usize) -> Option<Dated<'l>> {
+        let found = self.page.as_ref()?.lines.as_ref()?.get(index)?;
+        let (start, end) = (found.start as usize, found.end as usize);
+        Some(Dated {
+            before: &line[..start],
+            date: DateText::Own(&line[start..end]),
+            after: &line[end..],
+            time: Some(found.time),
+            undated: false,
+        })
+    }
+
+    /// Whether the dates of the page at hand are known.
+    pub(super) fn is_on_page(&self) -> bool {
+        self.page.is_some()
+    }
+
+    /// The page is through.
+    pub(super) fn turn_away(&mut self) {
+        self.page = None;
     }
 
     /// A date that came with the line (a journal's).
     pub(super) fn given<'l>(&mut self, date: &'l str, line: &'l str, time: Timestamp) -> Dated<'l> {
-        self.remember(date, time);
+        self.dating.remember(date, time);
         Dated { before: "", date: DateText::Own(date), after: line, time: Some(time), undated: false }
     }
 
-    fn remember(&mut self, text: &str, time: Timestamp) {
-        self.last = Some(time);
-        if self.last_text != text {
-            text.clone_into(&mut self.last_text);
-        }
-    }
-
-    fn parse(&mut self, line: &str, found: &Found, at: &Moment) -> Result<Timestamp, DateError> {
-        let text = &line[found.start..found.end];
-        // What a text means depends on now (the year, yesterday), but not within a second.
-        if let Some((known, now, answer)) = &self.parsed
-            && known == text
-            && *now == at.now
-        {
-            return answer.clone();
-        }
-        let answer = match &self.detector {
-            Some(detector) => detector.parse(line, found, at.now, &self.zones),
-            None => Err(DateError::Invalid),
-        };
-        match &mut self.parsed {
-            Some((known, now, old)) => {
-                text.clone_into(known);
-                (*now, *old) = (at.now, answer.clone());
-            }
-            none => *none = Some((text.to_owned(), at.now, answer.clone())),
-        }
-        answer
-    }
-
     fn recent(&self, at: &Moment) -> Option<Timestamp> {
-        self.last.filter(|last| last.0 > at.now.0 - NEAR)
+        self.dating.memory.last.filter(|last| last.0 > at.now.0 - NEAR)
     }
 
     /// A template that matched nothing at all, like `{NONE}`.
@@ -251,7 +303,10 @@ impl Clock {
                     odd(jail, off, &self.whole(dated), notes);
                 }
                 dated.time = Some(at.now);
-                self.last = Some(at.now);
+                // On a page it is remembered already.
+                if self.page.is_none() {
+                    self.dating.memory.last = Some(at.now);
+                }
             }
             return true;
         }
@@ -290,7 +345,7 @@ impl Clock {
         if !self.first_today(Complaint::NoDate, now) {
             return;
         }
-        let text = repr_str(&self.last_text);
+        let text = repr_str(&self.dating.memory.last_text);
         warn(notes, jail, &format!("Found a match but no valid date/time found for {text}."));
         warn(notes, jail, &format!("Match without a timestamp: {}{}", dated.before, dated.after));
         warn(notes, jail, "Please try setting a custom date pattern (see man page jail.conf(5)).");
@@ -300,7 +355,7 @@ impl Clock {
     pub(super) fn text<'a>(&'a self, date: DateText<'a>) -> &'a str {
         match date {
             DateText::Own(text) => text,
-            DateText::Remembered => &self.last_text,
+            DateText::Remembered => &self.dating.memory.last_text,
         }
     }
 
@@ -315,6 +370,66 @@ impl Clock {
         }
         *told = Some(now);
         true
+    }
+}
+
+impl Dating {
+    fn detector(&mut self, now: Timestamp) -> Option<&mut Detector> {
+        if self.memory.detector.is_none() {
+            self.memory.detector = Detector::new(self.memory.datepattern.as_deref(), now).ok();
+        }
+        self.memory.detector.as_mut()
+    }
+
+    fn find(&mut self, line: &str, at: &Moment) -> Option<Found> {
+        self.detector(at.now)?.find(line, at.now)
+    }
+
+    fn remember(&mut self, text: &str, time: Timestamp) {
+        self.memory.last = Some(time);
+        if self.memory.last_text != text {
+            text.clone_into(&mut self.memory.last_text);
+        }
+    }
+
+    fn parse(&mut self, line: &str, found: &Found, at: &Moment) -> Result<Timestamp, DateError> {
+        let text = &line[found.start..found.end];
+        // What a text means depends on now (the year, yesterday), but not within a second.
+        if let Some((known, now, answer)) = &self.parsed
+            && known == text
+            && *now == at.now
+        {
+            return answer.clone();
+        }
+        let answer = match &self.memory.detector {
+            Some(detector) => detector.parse(line, found, at.now, &self.zones),
+            None => Err(DateError::Invalid),
+        };
+        match &mut self.parsed {
+            Some((known, now, old)) => {
+                text.clone_into(known);
+                (*now, *old) = (at.now, answer.clone());
+            }
+            none => *none = Some((text.to_owned(), at.now, answer.clone())),
+        }
+        answer
+    }
+
+    /// The dates of a page's lines, if there is nothing to be said about any.
+    fn lines(&mut self, page: &Page, at: &Moment) -> Option<Vec<LineDate>> {
+        let mut dates = Vec::with_capacity(page.len());
+        for line in page.lines() {
+            let found = self.find(line, at).filter(|found| found.start < found.end)?;
+            let time = self.parse(line, &found, at).ok()?;
+            if line.len() > LONGEST_LINE {
+                return None;
+            }
+            // See `Clock::plausible`.
+            let odd = at.in_operation && time.since(at.now).trunc().abs() > NEAR;
+            self.remember(&line[found.start..found.end], if odd { at.now } else { time });
+            dates.push(LineDate { start: found.start as u32, end: found.end as u32, time });
+        }
+        Some(dates)
     }
 }
 

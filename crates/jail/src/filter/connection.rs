@@ -1,6 +1,8 @@
 //! Lines that belong together by a connection's id (`<F-MLFID>`): who it is may stand in one line, what he did in another.
 
-use indexmap::IndexMap;
+use std::borrow::Cow;
+use std::collections::VecDeque;
+
 use portcullis_value::Value;
 
 use super::identity::has_identity;
@@ -18,7 +20,7 @@ const MOST_LINES: usize = 200;
 const MOST_USERS: usize = 50;
 
 /// What is known of a connection.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Connection {
     since: Timestamp,
     data: Data,
@@ -29,44 +31,72 @@ struct Connection {
     pending: bool,
 }
 
-/// The connections of a jail.
-#[derive(Debug, Default)]
+/// The connections of a jail, the oldest first.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Connections {
-    known: IndexMap<String, Connection>,
+    /// Hashes of their ids, which tell most of them apart at little cost.
+    hashes: VecDeque<u32>,
+    known: VecDeque<(Box<str>, Box<Connection>)>,
+}
+
+impl Connections {
+    fn place(&self, id: &str, hash: u32) -> Option<usize> {
+        let mut places = self.hashes.iter().enumerate().filter(|(_, known)| **known == hash);
+        places.find(|(at, _)| &*self.known[*at].0 == id).map(|(at, _)| at)
+    }
+
+    fn forget(&mut self, at: usize) {
+        self.hashes.remove(at);
+        self.known.remove(at);
+    }
+}
+
+/// FNV-1a (Fowler, Noll, Vo 1991). An attacker who makes equal ones makes us compare a hundred ids.
+fn hash(id: &str) -> u32 {
+    id.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
 /// What a line of a connection comes to.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Outcome {
-    /// A failure with the data and the lines collected so far.
-    Failure(Data, Vec<MatchedLine>),
-    /// No failure, or not yet. The data as it stands.
-    Nothing(Data),
+pub(super) struct Outcome<'c> {
+    /// The data as it stands.
+    pub(super) data: Cow<'c, Data>,
+    /// With a failure, the lines collected so far; `None` when it is none, or none yet.
+    pub(super) lines: Option<Vec<MatchedLine>>,
 }
 
 impl Connections {
     /// Takes a match with an `mlfid` group in.
-    pub(super) fn merge(&mut self, mut groups: Data, lines: Vec<MatchedLine>, now: Timestamp) -> Outcome {
+    pub(super) fn merge(&mut self, mut groups: Data, lines: Vec<MatchedLine>, now: Timestamp) -> Outcome<'_> {
         let set = |data: &Data, key: &str| data.get(key).is_some_and(Value::is_true);
-        let Some(id) = groups.get("mlfid").and_then(Value::as_str).map(str::to_owned) else {
-            return Outcome::Failure(groups, lines);
+        let Some(id) = groups.get("mlfid").and_then(Value::as_str) else {
+            return Outcome { data: Cow::Owned(groups), lines: Some(lines) };
         };
+        let hash = hash(id);
+        let mut place = self.place(id, hash);
+        let mut new_id = None;
+        if let Some(at) = place
+            && now.since(self.known[at].1.since) > LIFETIME
+        {
+            self.forget(at);
+            place = None;
+        }
+        if place.is_none() {
+            new_id = Some(id.into());
+        }
         let gained = set(&groups, "mlfgained");
         let forget = set(&groups, "mlfforget");
-        groups.shift_remove("mlfforget");
+        groups.remove("mlfforget");
         let mut nofail = gained || set(&groups, "nofail");
         let user = groups.get("user").filter(|user| user.is_true()).cloned();
 
-        if self.known.get(&id).is_some_and(|known| now.since(known.since) > LIFETIME) {
-            self.known.shift_remove(&id);
-        }
         let mut new = None;
-        let connection = match self.known.get_mut(&id) {
-            Some(known) => {
+        let connection = match place.and_then(|at| self.known.get_mut(at)) {
+            Some((_, known)) => {
                 known.join(groups, user, gained);
                 known
             }
-            None => new.insert(Connection::begin(groups, user, now)),
+            None => new.insert(Box::new(Connection::begin(groups, user, now))),
         };
         // Another try under another name is a failure, whatever this line says.
         if connection.pending || connection.users.len() > 1 {
@@ -87,21 +117,30 @@ impl Connections {
             }
             connection.matches = matches;
         }
-        let data = connection.data.clone();
         if !nofail {
-            connection.pending = !has_identity(&data);
+            connection.pending = !has_identity(&connection.data);
         }
-        let failed = !nofail && !connection.pending;
-        let matches = if failed { connection.matches.clone() } else { Vec::new() };
-        if forget {
-            self.known.shift_remove(&id);
-        } else if let Some(new) = new {
-            if self.known.len() >= MOST {
-                self.known.shift_remove_index(0);
+        let lines = (!nofail && !connection.pending).then(|| connection.matches.clone());
+        let at = match (place, new_id.zip(new)) {
+            (Some(at), _) if forget => {
+                self.hashes.remove(at);
+                let gone = self.known.remove(at).map(|(_, connection)| connection.data);
+                return Outcome { data: Cow::Owned(gone.unwrap_or_default()), lines };
             }
-            self.known.insert(id, new);
-        }
-        if failed { Outcome::Failure(data, matches) } else { Outcome::Nothing(data) }
+            (None, Some((_, new))) if forget => return Outcome { data: Cow::Owned(new.data), lines },
+            (None, Some(new)) => {
+                if self.known.len() >= MOST {
+                    self.forget(0);
+                }
+                self.hashes.push_back(hash);
+                self.known.push_back(new);
+                self.known.len() - 1
+            }
+            (at, _) => at.unwrap_or_default(),
+        };
+        let data =
+            self.known.get(at).map_or(Cow::Owned(Data::new()), |(_, known)| Cow::Borrowed(&known.data));
+        Outcome { data, lines }
     }
 }
 
@@ -125,13 +164,13 @@ impl Connection {
         if self.users.len() < MOST_USERS {
             self.users.push(user);
         }
-        self.data.insert("users".into(), Value::Set(self.users.clone()));
+        self.data.insert("users", Value::Set(self.users.clone()));
     }
 
     /// Takes back that the last line was no failure.
     fn accuse(&mut self) {
-        self.data.shift_remove("nofail");
-        self.data.shift_remove("mlfgained");
+        self.data.remove("nofail");
+        self.data.remove("mlfgained");
     }
 
     /// A further line of a known connection.

@@ -65,8 +65,8 @@ impl Filter {
 
     fn nearest(&mut self, text: &str) -> Option<Nearest> {
         let mut searched = (text.to_owned(), 0);
-        if let Some(prefregex) = &mut self.prefregex {
-            let Some(captures) = prefregex.search(text).ok().flatten() else {
+        if let Some(prefregex) = self.prefregex.as_ref().map(|rule| &rule.regex) {
+            if prefregex.search(text, &mut self.scratch) != Ok(true) {
                 let reach = nearest::reach(prefregex, text, false)?;
                 return Some(Nearest {
                     index: None,
@@ -74,15 +74,15 @@ impl Filter {
                     found: reach.found,
                     expected: reach.expected,
                 });
-            };
-            let content = prefregex.names().get("content").and_then(|group| captures.span(*group));
+            }
+            let content = prefregex.group("content").and_then(|group| self.scratch.span(group));
             if let Some((start, end)) = content.filter(|(start, end)| start < end) {
                 searched = (format!("{}\n", &text[start..end]), start);
             }
         }
         let multiline = self.maxlines > 1;
-        let reaches = self.failregex.iter().enumerate().filter_map(|(index, regex)| {
-            let reach = nearest::reach(regex, &searched.0, multiline)?;
+        let reaches = self.failregex.iter().enumerate().filter_map(|(index, rule)| {
+            let reach = nearest::reach(&rule.regex, &searched.0, multiline)?;
             Some((index, reach))
         });
         // Of equals the first.

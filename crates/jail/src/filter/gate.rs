@@ -5,12 +5,14 @@
 //! automaton refuses no regex can match; what it lets through is matched exactly. It reads each byte once, whatever an
 //! attacker writes, and its cache is bounded: when full it is emptied.
 
+use regex_automata::hybrid::LazyStateID;
 use regex_automata::hybrid::dfa::{Cache, Config, DFA};
 use regex_automata::nfa::thompson::{self, WhichCaptures};
-use regex_automata::{Anchored, Input, MatchKind, PatternID, PatternSet};
+use regex_automata::util::start;
+use regex_automata::{Anchored, MatchKind, PatternID, PatternSet};
 use regex_syntax::hir::Hir;
 
-use super::python::{Assertion, Node, Regex, Scene, anything, superset};
+use super::python::{Assertion, Node, Regex, Scene, anything, is_own_superset, superset};
 
 /// Bytes for the states of the automaton.
 const CACHE: usize = 4 << 20;
@@ -21,27 +23,51 @@ const PROGRAM: usize = 32 << 20;
 pub(super) struct Gate {
     /// `None`: the regexes are too large for one automaton, so that each must be tried by itself.
     automaton: Option<(DFA, Cache)>,
+    /// The failregexes, behind them the ignoreregexes, and the prefregex.
     candidates: PatternSet,
+    failregexes: usize,
+    ignoreregexes: usize,
+    /// Whether what the automaton says of the prefregex is the last word, on a line in ASCII.
+    knows_prefix: bool,
+}
+
+impl Clone for Gate {
+    /// The same automaton with a cache of its own, as another thread needs it.
+    fn clone(&self) -> Self {
+        let automaton = self.automaton.as_ref().map(|(dfa, _)| (dfa.clone(), dfa.create_cache()));
+        Gate { automaton, candidates: self.candidates.clone(), ..*self }
+    }
 }
 
 impl Gate {
     /// Builds the automaton.
-    pub(super) fn new(prefregex: Option<&Regex>, failregex: &[Regex]) -> Self {
-        let trees: Vec<Hir> = failregex.iter().map(|regex| combined(prefregex, regex)).collect();
+    pub(super) fn new<'r>(
+        prefregex: Option<&Regex>,
+        failregex: impl ExactSizeIterator<Item = &'r Regex>,
+        ignoreregex: impl ExactSizeIterator<Item = &'r Regex>,
+    ) -> Self {
+        let (failregexes, ignoreregexes) = (failregex.len(), ignoreregex.len());
+        let trees: Vec<Hir> = failregex
+            .map(|regex| combined(prefregex, regex))
+            .chain(ignoreregex.map(alone))
+            .chain(prefregex.map(alone))
+            .collect();
         let automaton = automaton(&trees).map(|dfa| {
             let cache = dfa.create_cache();
             (dfa, cache)
         });
-        Gate { automaton, candidates: PatternSet::new(failregex.len()) }
+        let knows_prefix =
+            automaton.is_some() && prefregex.is_some_and(|regex| is_own_superset(regex.node()));
+        let candidates = PatternSet::new(trees.len());
+        Gate { automaton, candidates, failregexes, ignoreregexes, knows_prefix }
     }
 
-    /// Reads a text. Answers whether any regex may match it.
-    pub(super) fn read(&mut self, text: &str) -> bool {
+    /// Reads a text that comes in parts. Answers whether any regex may match it.
+    pub(super) fn read(&mut self, parts: &[&str]) -> bool {
         self.candidates.clear();
-        let input = Input::new(text).anchored(Anchored::Yes);
-        let read = self.automaton.as_mut().is_some_and(|(dfa, cache)| {
-            dfa.try_which_overlapping_matches(cache, &input, &mut self.candidates).is_ok()
-        });
+        let candidates = &mut self.candidates;
+        let read =
+            self.automaton.as_mut().is_some_and(|(dfa, cache)| walk(dfa, cache, parts, candidates).is_some());
         if !read {
             // An automaton that gave up has refused nothing.
             for pattern in (0..self.candidates.capacity()).filter_map(|index| PatternID::new(index).ok()) {
@@ -51,9 +77,71 @@ impl Gate {
         !self.candidates.is_empty()
     }
 
-    /// The regexes that may match the text read last.
+    /// Whether any failregex may match the text read last.
+    pub(super) fn may_fail(&self) -> bool {
+        (0..self.failregexes).any(|index| self.may_match(index))
+    }
+
+    /// Whether a failregex may match the text read last, with its prefregex.
     pub(super) fn may_match(&self, index: usize) -> bool {
         PatternID::new(index).is_ok_and(|pattern| self.candidates.contains(pattern))
+    }
+
+    /// Whether the prefregex matches the text read last, a single line; `None` when it must be searched.
+    pub(super) fn prefix_matches(&self, text: &str) -> Option<bool> {
+        let index = self.failregexes + self.ignoreregexes;
+        (self.knows_prefix && text.is_ascii()).then(|| self.may_match(index))
+    }
+
+    /// Whether an ignoreregex may match the text read last.
+    pub(super) fn may_ignore(&self, index: usize) -> bool {
+        index < self.ignoreregexes && self.may_match(self.failregexes + index)
+    }
+}
+
+/// Runs the automaton; `None` when it gave up.
+fn walk(dfa: &DFA, cache: &mut Cache, parts: &[&str], candidates: &mut PatternSet) -> Option<()> {
+    let mut state = dfa.start_state(cache, &start::Config::new().anchored(Anchored::Yes)).ok()?;
+    // Behind a match the automaton goes in small circles.
+    let mut counted = [None; 4];
+    let mut turn = 0;
+    for part in parts {
+        for byte in part.as_bytes() {
+            // The way of nearly all bytes: from a plain state to one that is known and plain.
+            if !state.is_tagged() {
+                let next = dfa.next_state_untagged(cache, state, *byte);
+                if !next.is_tagged() {
+                    state = next;
+                    continue;
+                }
+            }
+            state = dfa.next_state(cache, state, *byte).ok()?;
+            if !state.is_tagged() {
+                continue;
+            }
+            if state.is_dead() {
+                return Some(());
+            }
+            if state.is_quit() {
+                return None;
+            }
+            if state.is_match() && !counted.contains(&Some(state)) {
+                count(dfa, cache, state, candidates);
+                counted[turn % counted.len()] = Some(state);
+                turn += 1;
+            }
+        }
+    }
+    state = dfa.next_eoi_state(cache, state).ok()?;
+    if state.is_match() {
+        count(dfa, cache, state, candidates);
+    }
+    Some(())
+}
+
+fn count(dfa: &DFA, cache: &Cache, state: LazyStateID, candidates: &mut PatternSet) {
+    for index in 0..dfa.match_len(cache, state) {
+        candidates.insert(dfa.match_pattern(cache, state, index));
     }
 }
 
@@ -74,9 +162,8 @@ impl std::fmt::Debug for Gate {
 
 /// The text that a failregex with its prefregex needs, at least.
 fn combined(prefregex: Option<&Regex>, failregex: &Regex) -> Hir {
-    let alone = |regex: &Regex| unanchored(regex.node(), superset(regex.node(), Scene::Whole, None));
     let Some(prefregex) = prefregex else { return alone(failregex) };
-    let Some(content) = prefregex.names().get("content").copied() else {
+    let Some(content) = prefregex.group("content") else {
         // Without content both are searched in the whole text, each for itself.
         return alone(failregex);
     };
@@ -88,6 +175,11 @@ fn combined(prefregex: Option<&Regex>, failregex: &Regex) -> Hir {
     }
     let piece = unanchored(failregex.node(), superset(failregex.node(), Scene::Piece, None));
     unanchored(prefregex.node(), superset(prefregex.node(), Scene::Whole, Some((content, &piece))))
+}
+
+/// The text that a regex needs, at least.
+fn alone(regex: &Regex) -> Hir {
+    unanchored(regex.node(), superset(regex.node(), Scene::Whole, None))
 }
 
 /// A search: unless the pattern begins at the start of the text, anything may stand before.

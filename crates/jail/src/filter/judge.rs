@@ -1,16 +1,19 @@
 //! The way of a line: date, prefregex, failregexes, ignoreregex, connection, identity.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use portcullis_value::Value;
 
 use super::clock::Dated;
-use super::connection::Outcome;
 use super::gate::Gate;
 use super::identity;
 use super::python::{Captures, TooHard};
+use super::rule::{Rule, Wanted};
 use super::settings::{Filter, LONGEST_LINE};
 use crate::event::{Level, LogLine};
 use crate::failure::{Data, MatchedLine};
-use crate::{Failure, Id, Outside, Timestamp};
+use crate::{Failure, Id, Outside, Page, Timestamp};
 
 /// A regex that reached the step limit says so once in this many seconds.
 const MINUTE: f64 = 60.0;
@@ -60,7 +63,8 @@ pub struct Verdict {
     pub notes: Vec<LogLine>,
     /// Which failregexes matched, in order; more than one only with [`Filter::set_check_all`].
     pub hits: Vec<Hit>,
-    /// The groups of the prefregex, if it matched; only with [`Filter::set_check_all`].
+    /// The groups of the prefregex, if it matched; only with [`Filter::set_check_all`]. With
+    /// [`Filter::set_counts_only`] there are none.
     pub prefregex: Option<Data>,
     /// The index of the ignoreregex that matched.
     pub ignored_by: Option<usize>,
@@ -72,14 +76,37 @@ pub struct Hit {
     /// Its index.
     pub index: usize,
     /// What it captured, with the prefregex' groups before: null where a group took no part. Only with
-    /// [`Filter::set_check_all`].
+    /// [`Filter::set_check_all`], and without [`Filter::set_counts_only`].
     pub data: Data,
+    /// Whether it is marked as no failure (`<F-NOFAIL>`, `<F-MLFGAINED>`), whatever became of it.
+    pub harmless: bool,
     /// Whether it is no failure (`<F-NOFAIL>`, or a connection whose address is not known yet).
     pub nofail: bool,
     /// Whose it is, and the address where the identity is not one. Empty when nobody knows, or yet.
     pub identities: Vec<(Id, Option<Id>)>,
     /// When it was.
     pub time: Timestamp,
+}
+
+/// A failregex that matched.
+struct Found<'f> {
+    index: usize,
+    rule: &'f Rule,
+    captures: &'f Captures,
+    /// All that the prefregex was tried on, and what the failregex matched in.
+    whole: &'f str,
+    text: &'f str,
+    /// Where the text begins in the window's.
+    base: usize,
+}
+
+/// What regexes are tried on.
+struct Texts<'t> {
+    whole: &'t str,
+    /// What of it the prefregex left, with a line feed, or all.
+    content: &'t str,
+    /// Where that begins.
+    base: usize,
 }
 
 /// Where the search goes on after a match.
@@ -96,6 +123,32 @@ impl Filter {
         let dated = self.clock.date(line, &at, &mut verdict.notes);
         self.judge_parts(dated, &at, outside, &mut verdict);
         verdict
+    }
+
+    /// Judges the lines of a page from `next` on, up to one that there is something to do or to say about; `None` when the
+    /// page is through. `next` is then that line, and whoever calls goes on behind it; so he may after a panic.
+    pub fn judge_page(
+        &mut self,
+        page: &Page,
+        at: Moment,
+        next: &mut usize,
+        outside: &mut dyn Outside,
+    ) -> Option<Verdict> {
+        let dated = if *next == 0 { self.clock.turn_to(page, &at) } else { self.clock.is_on_page() };
+        let mut verdict = Verdict::default();
+        while *next < page.len() {
+            let line = page.line(*next);
+            match self.clock.on_page(line, *next).filter(|_| dated) {
+                Some(dated) => self.judge_parts(dated, &at, outside, &mut verdict),
+                None => verdict = self.judge(line, at, outside),
+            }
+            if !verdict.failures.is_empty() || !verdict.notes.is_empty() {
+                return Some(verdict);
+            }
+            *next += 1;
+        }
+        self.clock.turn_away();
+        None
     }
 
     /// Judges a line that comes with its time.
@@ -129,26 +182,33 @@ impl Filter {
             verdict.status = Status::TooOld;
             return;
         }
+        let gate = self.gate.get_or_insert_with(|| {
+            Gate::new(
+                self.prefregex.as_ref().map(|rule| &rule.regex),
+                self.failregex.iter().map(|rule| &rule.regex),
+                self.ignoreregex.iter().map(|rule| &rule.regex),
+            )
+        });
+        if self.maxlines == 1 {
+            let parts = [dated.before, dated.after, "\n"];
+            // Most lines are nobody's business.
+            if gate.read(&parts) {
+                let mut text = std::mem::take(&mut self.text);
+                text.clear();
+                text.extend(parts);
+                self.match_text(&text, &dated, at, outside, verdict);
+                self.text = text;
+            }
+            return;
+        }
+        self.window.push(dated.before, self.clock.text(dated.date), dated.after, self.maxlines);
         let mut text = std::mem::take(&mut self.text);
         text.clear();
-        if self.maxlines > 1 {
-            let line = self.line(&dated);
-            self.window.push(line, self.maxlines);
-            self.window.text(&mut text);
-        } else {
-            text.push_str(dated.before);
-            text.push_str(dated.after);
-            text.push('\n');
-        }
-        if self.check_all || self.may_match(&text) {
+        self.window.text(&mut text);
+        if self.gate.as_mut().is_some_and(|gate| gate.read(&[&text])) {
             self.match_text(&text, &dated, at, outside, verdict);
         }
         self.text = text;
-    }
-
-    fn may_match(&mut self, text: &str) -> bool {
-        let gate = self.gate.get_or_insert_with(|| Gate::new(self.prefregex.as_ref(), &self.failregex));
-        gate.read(text)
     }
 
     fn line(&self, dated: &Dated<'_>) -> MatchedLine {
@@ -169,70 +229,128 @@ impl Filter {
     ) {
         // Fail2ban looks for ignoreregexes first when they are few.
         if self.ignoreregex.len() + 2 < self.failregex.len()
-            && let Some(index) = self.ignored(text, at, &mut verdict.notes)
+            && let Some(index) = self.ignored(text, at, true, &mut verdict.notes)
         {
             verdict.status = Status::Ignored;
             verdict.ignored_by = Some(index);
             return;
         }
-        let mut groups = Data::new();
-        let (mut content, mut base) = (String::new(), 0);
-        if self.prefregex.is_some() {
-            let Some((pre, span)) = self.prefix(text, at, verdict) else { return };
-            groups = pre;
+        let may_fail = self.gate.as_ref().is_none_or(Gate::may_fail);
+        // A tester wants to know of the prefregex whatever comes of it.
+        if !may_fail && !self.check_all {
+            return;
+        }
+        // Where only the number counts, the automaton mostly knows.
+        if !may_fail
+            && self.counts_only
+            && self.maxlines == 1
+            && let Some(matches) = self.gate.as_ref().and_then(|gate| gate.prefix_matches(text))
+        {
+            verdict.prefregex = matches.then(Data::new);
+            return;
+        }
+        let mut content = std::mem::take(&mut self.content);
+        content.clear();
+        let mut base = 0;
+        if let Some(prefregex) = self.prefregex.clone() {
+            let Some(span) = self.prefix(&prefregex, text, at, verdict) else {
+                self.content = content;
+                return;
+            };
             if let Some((start, end)) = span {
-                content = format!("{}\n", &text[start..end]);
+                content.push_str(&text[start..end]);
+                content.push('\n');
                 base = start;
             }
         }
+        if may_fail {
+            let content = if content.is_empty() { text } else { &content };
+            self.try_all(&Texts { whole: text, content, base }, dated, at, outside, verdict);
+        }
+        self.content = content;
+    }
+
+    /// Tries the failregexes that may match, in order, until one does.
+    fn try_all(
+        &mut self,
+        texts: &Texts<'_>,
+        dated: &Dated<'_>,
+        at: &Moment,
+        outside: &mut dyn Outside,
+        verdict: &mut Verdict,
+    ) {
         let mut shorter: String;
-        let mut text = if content.is_empty() { text } else { &content };
+        let Texts { whole, content: mut text, mut base } = *texts;
         for index in 0..self.failregex.len() {
-            if !self.check_all && self.gate.as_ref().is_some_and(|gate| !gate.may_match(index)) {
+            if self.gate.as_ref().is_some_and(|gate| !gate.may_match(index)) {
                 continue;
             }
-            let searched = self.failregex[index].search(text);
-            let Some(captures) = self.settled(searched, "failregex", index, text, at, &mut verdict.notes)
-            else {
+            let rule = Arc::clone(&self.failregex[index]);
+            let searched = rule.regex.search(text, &mut self.scratch);
+            if !self.settled(searched, "failregex", index, text, at, &mut verdict.notes) {
                 continue;
-            };
-            match self.matched(index, &captures, text, base, &mut groups, dated, at, outside, verdict) {
+            }
+            let mut captures = std::mem::take(&mut self.captures);
+            captures.take(&rule.regex, &self.scratch);
+            let found = Found { index, rule: &rule, captures: &captures, whole, text, base };
+            let next = self.matched(&found, dated, at, outside, verdict);
+            self.captures = captures;
+            match next {
                 Next::Stop => return,
                 Next::Continue if self.maxlines > 1 => {
-                    // The lines that matched have left.
+                    // The lines that matched have left, and those around them have become neighbours.
                     shorter = String::new();
                     self.window.text(&mut shorter);
                     (text, base) = (&shorter, 0);
+                    if let Some(gate) = &mut self.gate {
+                        gate.read(&[text]);
+                    }
                 }
                 Next::Continue => {}
             }
         }
     }
 
-    /// The prefregex' groups, and the span of its content when that is not empty.
+    /// Searches with the prefregex. The span of its content when that is not empty.
+    #[allow(clippy::option_option, reason = "no match, a match without content, the content")]
     fn prefix(
         &mut self,
+        prefregex: &Rule,
         text: &str,
         at: &Moment,
         verdict: &mut Verdict,
-    ) -> Option<(Data, Option<(usize, usize)>)> {
-        let searched = self.prefregex.as_mut()?.search(text);
-        let captures = self.settled(searched, "prefregex", 0, text, at, &mut verdict.notes)?;
-        let regex = self.prefregex.as_ref()?;
-        let mut groups = identity::groups(regex, &captures, text, self.check_all);
-        if self.check_all {
-            verdict.prefregex = Some(groups.clone());
+    ) -> Option<Option<(usize, usize)>> {
+        let searched = prefregex.regex.search(text, &mut self.scratch);
+        if !self.settled(searched, "prefregex", 0, text, at, &mut verdict.notes) {
+            return None;
         }
-        groups.shift_remove("content");
-        let content = regex.names().get("content").and_then(|group| captures.span(*group));
-        Some((groups, content.filter(|(start, end)| start < end)))
+        // What it captured is looked at only if a failregex matches, or by a tester.
+        self.prefix.take(&prefregex.regex, &self.scratch);
+        if self.check_all {
+            let groups = || prefregex.groups(&self.prefix, text, self.wanted());
+            verdict.prefregex = Some(if self.counts_only { Data::new() } else { groups() });
+        }
+        let content = prefregex.regex.group("content").and_then(|group| self.prefix.span(group));
+        Some(content.filter(|(start, end)| start < end))
     }
 
-    /// The ignoreregex that matches.
-    fn ignored(&mut self, text: &str, at: &Moment, notes: &mut Vec<LogLine>) -> Option<usize> {
+    fn wanted(&self) -> Wanted {
+        match (self.counts_only, self.check_all) {
+            (true, _) => Wanted::Deciding,
+            (_, true) => Wanted::All,
+            _ => Wanted::Captured,
+        }
+    }
+
+    /// The ignoreregex that matches. `read`: the text is the one that the automaton has read.
+    fn ignored(&mut self, text: &str, at: &Moment, read: bool, notes: &mut Vec<LogLine>) -> Option<usize> {
         for index in 0..self.ignoreregex.len() {
-            let searched = self.ignoreregex[index].search(text);
-            if self.settled(searched, "ignoreregex", index, text, at, notes).is_some() {
+            if read && self.gate.as_ref().is_some_and(|gate| !gate.may_ignore(index)) {
+                continue;
+            }
+            let rule = Arc::clone(&self.ignoreregex[index]);
+            let searched = rule.regex.search(text, &mut self.scratch);
+            if self.settled(searched, "ignoreregex", index, text, at, notes) {
                 return Some(index);
             }
         }
@@ -242,14 +360,16 @@ impl Filter {
     /// The search's result; a search without one is counted and told.
     fn settled(
         &mut self,
-        searched: Result<Option<Captures>, TooHard>,
+        searched: Result<bool, TooHard>,
         kind: &str,
         index: usize,
         text: &str,
         at: &Moment,
         notes: &mut Vec<LogLine>,
-    ) -> Option<Captures> {
-        let Err(TooHard) = searched else { return searched.ok().flatten() };
+    ) -> bool {
+        if let Ok(found) = searched {
+            return found;
+        }
         self.counters.too_hard += 1;
         let key = format!("{kind} {}", index + 1);
         self.silent.retain(|(_, until)| until.0 > at.now.0 && until.since(at.now) <= MINUTE);
@@ -264,27 +384,20 @@ impl Filter {
             notes.push(LogLine::new(Level::WARNING, "filter", text));
             self.silent.push((key, at.now.plus(MINUTE)));
         }
-        None
+        false
     }
 
-    #[allow(clippy::too_many_arguments, reason = "the state of one line on its way")]
     fn matched(
         &mut self,
-        index: usize,
-        captures: &Captures,
-        text: &str,
-        base: usize,
-        pre: &mut Data,
+        found: &Found<'_>,
         dated: &Dated<'_>,
         at: &Moment,
         outside: &mut dyn Outside,
         verdict: &mut Verdict,
     ) -> Next {
-        let lines = if self.maxlines > 1 {
-            self.window.take(&self.failregex[index], captures, base)
-        } else {
-            Vec::new()
-        };
+        let Found { rule, captures, text, base, .. } = *found;
+        let lines =
+            if self.maxlines > 1 { self.window.take(&rule.regex, captures, base) } else { Vec::new() };
         let joined: String;
         let to_ignore = if self.maxlines > 1 {
             joined = lines.iter().map(|line| format!("{}{}\n", line.before, line.after)).collect();
@@ -292,7 +405,7 @@ impl Filter {
         } else {
             text
         };
-        if let Some(ignored) = self.ignored(to_ignore, at, &mut verdict.notes) {
+        if let Some(ignored) = self.ignored(to_ignore, at, false, &mut verdict.notes) {
             verdict.status = Status::Ignored;
             verdict.ignored_by = Some(ignored);
             return Next::Stop;
@@ -308,10 +421,23 @@ impl Filter {
         verdict.status = Status::Matched;
         let Some(time) = time else { return Next::Stop };
 
-        let mut data = if self.check_all { pre.clone() } else { std::mem::take(pre) };
-        merge(&mut data, identity::groups(&self.failregex[index], captures, text, self.check_all));
-        let lines = if self.maxlines > 1 { lines } else { vec![self.line(dated)] };
-        self.found(index, data, lines, time, at, outside, verdict);
+        let groups = rule.groups(captures, text, self.wanted());
+        let data = match &self.prefregex {
+            Some(prefregex) => {
+                let mut data = prefregex.groups(&self.prefix, found.whole, self.wanted());
+                data.remove("content");
+                merge(&mut data, groups);
+                data
+            }
+            None => groups,
+        };
+        let lines = match self.maxlines {
+            1 if self.counts_only => Vec::new(),
+            1 => vec![self.line(dated)],
+            _ => lines,
+        };
+        self.found(found.index, data, lines, time, at, outside, verdict);
+        // More may match if all are checked.
         if self.check_all && !self.first_only { Next::Continue } else { Next::Stop }
     }
 
@@ -319,49 +445,68 @@ impl Filter {
     fn found(
         &mut self,
         index: usize,
-        mut data: Data,
+        data: Data,
         mut lines: Vec<MatchedLine>,
         time: Timestamp,
         at: &Moment,
         outside: &mut dyn Outside,
         verdict: &mut Verdict,
     ) {
-        let mut nofail = false;
+        let mut failed = true;
+        let mut data: Cow<'_, Data> = Cow::Owned(data);
         if data.get("mlfid").is_some_and(Value::is_true) {
-            match self.connections.merge(data, std::mem::take(&mut lines), at.now) {
-                Outcome::Failure(merged, matches) => (data, lines) = (merged, matches),
-                Outcome::Nothing(merged) => {
-                    data = merged;
-                    nofail = true;
-                }
-            }
+            let outcome = self.connections.merge(data.into_owned(), std::mem::take(&mut lines), at.now);
+            failed = outcome.lines.is_some();
+            lines = outcome.lines.unwrap_or_default();
+            data = outcome.data;
         }
-        let identities = if nofail {
-            Vec::new()
+        let identities = if failed {
+            identity::identities(&data, self.usedns, outside, &mut verdict.notes)
         } else {
-            identity::identities(&mut data, self.usedns, outside, &mut verdict.notes)
+            Vec::new()
         };
         // The tester does not count what is marked as no failure; a jail does, unless it belongs to a connection.
-        let marked = data.get("nofail").is_some_and(Value::is_true);
-        let shown = if self.check_all { data.clone() } else { Data::new() };
-        if !(nofail || self.check_all && marked) {
-            data.retain(|_, value| *value != Value::None);
-            // A time that is still to come is now, unless a tester asks.
-            let time = if self.check_all || time.0 <= at.now.0 { time } else { at.now };
-            let count = identities.len();
-            for (i, (id, ip)) in identities.iter().enumerate() {
-                let (id, ip) = (id.clone(), ip.clone());
-                // The last one, mostly the only one, has the originals.
-                let (data, matches) = if i + 1 == count {
-                    (std::mem::take(&mut data), std::mem::take(&mut lines))
-                } else {
-                    (data.clone(), lines.clone())
-                };
-                verdict.failures.push(Failure { id, ip, time, matches, data });
+        let is_set = |name: &str| data.get(name).is_some_and(Value::is_true);
+        let marked = is_set("nofail");
+        let harmless = marked || is_set("mlfgained");
+        let mut shown = Data::new();
+        if !self.counts_only {
+            let mut data = data.into_owned();
+            // The address, where the identity is not it.
+            if let [(_, Some(address))] = &*identities {
+                data.insert("ip", Value::from(address.text()));
+            }
+            if self.check_all {
+                shown = data.clone();
+            }
+            if failed && !(self.check_all && marked) {
+                // A time that is still to come is now, unless a tester asks.
+                let time = if self.check_all || time.0 <= at.now.0 { time } else { at.now };
+                data.retain(|_, value| *value != Value::None);
+                verdict.failures.extend(failures(&identities, data, lines, time));
             }
         }
-        verdict.hits.push(Hit { index, data: shown, nofail: nofail || marked, identities, time });
+        verdict.hits.push(Hit { index, data: shown, harmless, nofail: !failed || marked, identities, time });
     }
+}
+
+/// A failure for each identity.
+fn failures(
+    identities: &[(Id, Option<Id>)],
+    mut data: Data,
+    mut matches: Vec<MatchedLine>,
+    time: Timestamp,
+) -> impl Iterator<Item = Failure> {
+    let count = identities.len();
+    identities.iter().enumerate().map(move |(at, (id, ip))| {
+        // The last one, mostly the only one, has the originals.
+        let (data, matches) = if at + 1 == count {
+            (std::mem::take(&mut data), std::mem::take(&mut matches))
+        } else {
+            (data.clone(), matches.clone())
+        };
+        Failure { id: id.clone(), ip: ip.clone(), time, matches, data }
+    })
 }
 
 /// The failregex' groups over the prefregex'.

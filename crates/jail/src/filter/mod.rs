@@ -12,10 +12,12 @@ mod identity;
 mod judge;
 mod nearest;
 mod python;
+mod rule;
 mod settings;
 mod tags;
 mod window;
 
+pub(crate) use clock::Dates;
 pub use explain::{DateCut, Explanation, Nearest};
 pub use identity::UseDns;
 pub use judge::{DatedLine, Hit, Moment, Status, Verdict};

@@ -3,7 +3,7 @@
 //! A pattern is taken piece by piece, as it is written, and the longest beginning of it is looked for that matches. Pieces are what
 //! a quantifier would apply to; where a group does not match, its alternatives are taken apart in the same way.
 
-use super::python::Regex;
+use super::python::{Regex, Scratch};
 use super::tags;
 
 /// Groups within groups are taken apart this deep.
@@ -97,8 +97,10 @@ impl Searcher<'_> {
 
     /// Where a match of the pattern ends.
     fn end(&self, pattern: &str) -> Option<usize> {
-        let mut regex = Regex::new(pattern, self.multiline).ok()?;
-        regex.search_exact(self.text).ok().flatten()?.span(0).map(|(_, end)| end)
+        let regex = Regex::new(pattern, self.multiline).ok()?;
+        let mut scratch = Scratch::default();
+        regex.search(self.text, &mut scratch).ok().filter(|found| *found)?;
+        scratch.span(0).map(|(_, end)| end)
     }
 }
 

@@ -1,12 +1,15 @@
 //! A filter's settings, as commands set and get them.
 
+use std::sync::Arc;
+
 use jiff::tz::TimeZone;
 
 use super::clock::Clock;
 use super::connection::Connections;
 use super::gate::Gate;
 use super::identity::{ID_GROUPS, UseDns};
-use super::python::Regex;
+use super::python::{Captures, Regex, Scratch};
+use super::rule::Rule;
 use super::tags;
 use super::window::Window;
 use crate::Timestamp;
@@ -48,17 +51,32 @@ pub struct Counters {
 }
 
 /// The filter of one jail.
-#[derive(Debug)]
+///
+/// A copy shares the compiled regexes and has everything else for itself, so that another thread can judge with it at the
+/// cost of some vectors; the cache of its automaton fills anew, within some hundred lines. Lines may be shared out among
+/// copies where no line's verdict depends on the lines before it. What a filter carries from line to line is:
+///
+/// * the lines before, with [`Filter::maxlines`] above 1 (the window; a match takes its lines out);
+/// * connections, if a regex has `<F-MLFID>`: who they are, and whether somebody has been accused
+///   ([`Filter::joins_lines`] says that one of these two is so);
+/// * the date templates' hits and order, and where the last date stood ([`Filter::detector`]); they decide only where a line
+///   allows more than one template, and the tester prints the hits: they must be added up in order;
+/// * the time of the last dated line, which a line without a date gets if it is at most a minute old;
+/// * which complaints were made today ([`Verdict::notes`](super::Verdict::notes)), and [`Filter::counters`], which add up.
+///
+/// A time without a year or a day depends on [`Moment::now`](super::Moment::now) only, never on other lines.
+#[derive(Clone, Debug)]
 pub struct Filter {
     pub(super) jail: String,
-    pub(super) failregex: Vec<Regex>,
-    pub(super) ignoreregex: Vec<Regex>,
-    pub(super) prefregex: Option<Regex>,
+    pub(super) failregex: Vec<Arc<Rule>>,
+    pub(super) ignoreregex: Vec<Arc<Rule>>,
+    pub(super) prefregex: Option<Arc<Rule>>,
     pub(super) usedns: UseDns,
     pub(super) maxlines: usize,
     pub(super) findtime: f64,
     pub(super) check_all: bool,
     pub(super) first_only: bool,
+    pub(super) counts_only: bool,
     pub(super) clock: Clock,
     pub(super) connections: Connections,
     pub(super) window: Window,
@@ -67,7 +85,13 @@ pub struct Filter {
     pub(super) counters: Counters,
     /// Until when a regex that reached the step limit keeps silent about it.
     pub(super) silent: Vec<(String, Timestamp)>,
+    /// The line without its date, and of that the prefregex' content.
     pub(super) text: String,
+    pub(super) content: String,
+    pub(super) scratch: Scratch,
+    pub(super) captures: Captures,
+    /// What the prefregex captured.
+    pub(super) prefix: Captures,
 }
 
 impl Default for Filter {
@@ -89,6 +113,7 @@ impl Filter {
             findtime: 600.0,
             check_all: false,
             first_only: false,
+            counts_only: false,
             clock: Clock::new(),
             connections: Connections::default(),
             window: Window::default(),
@@ -96,6 +121,10 @@ impl Filter {
             counters: Counters::default(),
             silent: Vec::new(),
             text: String::new(),
+            content: String::new(),
+            scratch: Scratch::default(),
+            captures: Captures::default(),
+            prefix: Captures::default(),
         }
     }
 
@@ -109,11 +138,11 @@ impl Filter {
     /// # Errors
     /// When it is empty, does not compile, or neither it nor the prefregex says whom a failure is counted against.
     pub fn add_failregex(&mut self, regex: &str) -> Result<(), RegexError> {
-        let regex = self.compile(regex, self.maxlines > 1)?;
-        if !has_id(&regex) && !self.prefregex.as_ref().is_some_and(has_id) {
-            return Err(RegexError::NoId(regex.pattern().to_owned()));
+        let rule = self.compile(regex, self.maxlines > 1)?;
+        if !has_id(&rule) && !self.prefregex.as_deref().is_some_and(has_id) {
+            return Err(RegexError::NoId(rule.regex.pattern().to_owned()));
         }
-        self.failregex.push(regex);
+        self.failregex.push(rule);
         self.gate = None;
         Ok(())
     }
@@ -124,6 +153,7 @@ impl Filter {
     /// When it is empty or does not compile.
     pub fn add_ignoreregex(&mut self, regex: &str) -> Result<(), RegexError> {
         self.ignoreregex.push(self.compile(regex, false)?);
+        self.gate = None;
         Ok(())
     }
 
@@ -142,22 +172,24 @@ impl Filter {
     /// # Errors
     /// When there is none of this index.
     pub fn del_ignoreregex(&mut self, index: usize) -> Result<(), RegexError> {
-        remove(&mut self.ignoreregex, index)
+        remove(&mut self.ignoreregex, index)?;
+        self.gate = None;
+        Ok(())
     }
 
     /// The failregexes with their tags written out.
     pub fn failregex(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.failregex.iter().map(Regex::pattern)
+        self.failregex.iter().map(|rule| rule.regex.pattern())
     }
 
     /// Those failregexes that the linear-time engine does not carry: lookarounds and back-references.
     pub fn slow_failregex(&self) -> impl Iterator<Item = &str> {
-        self.failregex.iter().filter(|regex| !regex.is_linear()).map(Regex::pattern)
+        self.failregex.iter().map(|rule| &rule.regex).filter(|regex| !regex.is_linear()).map(Regex::pattern)
     }
 
     /// The ignoreregexes with their tags written out.
     pub fn ignoreregex(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.ignoreregex.iter().map(Regex::pattern)
+        self.ignoreregex.iter().map(|rule| rule.regex.pattern())
     }
 
     /// Sets the prefregex; an empty one is none.
@@ -172,15 +204,18 @@ impl Filter {
 
     /// The prefregex with its tags written out.
     pub fn prefregex(&self) -> Option<&str> {
-        self.prefregex.as_ref().map(Regex::pattern)
+        self.prefregex.as_ref().map(|rule| rule.regex.pattern())
     }
 
-    fn compile(&self, regex: &str, multiline: bool) -> Result<Regex, RegexError> {
+    fn compile(&self, regex: &str, multiline: bool) -> Result<Arc<Rule>, RegexError> {
         if regex.trim().is_empty() {
             return Err(RegexError::Empty);
         }
         let regex = tags::expand(regex, self.usedns != UseDns::No);
-        Regex::new(&regex, multiline).map_err(|error| RegexError::Invalid { regex, reason: error.0 })
+        match Regex::new(&regex, multiline) {
+            Ok(regex) => Ok(Arc::new(Rule::new(regex))),
+            Err(error) => Err(RegexError::Invalid { regex, reason: error.0 }),
+        }
     }
 
     /// Sets what to do with host names. An unknown value becomes `no`; the answer is the line for the log then.
@@ -252,12 +287,25 @@ impl Filter {
     /// Lets every failregex be tried, also behind one that matched, without looking at findtime: for the tester.
     pub fn set_check_all(&mut self, on: bool) {
         self.check_all = on;
-        self.clock.tells_integers = on;
+        self.clock.tells_integers = on && !self.counts_only;
     }
 
     /// Lets a tester stop behind the first failregex that matches, as a jail does.
     pub fn set_first_only(&mut self, on: bool) {
         self.first_only = on;
+    }
+
+    /// Lets a tester do without what only is told: captured values, failures and their lines. Statuses, hits and what
+    /// they are counted as stay the same.
+    pub fn set_counts_only(&mut self, on: bool) {
+        self.counts_only = on;
+        self.clock.tells_integers = self.check_all && !on;
+    }
+
+    /// Whether a line's verdict may depend on lines before it: with several lines matched together, or with connections.
+    pub fn joins_lines(&self) -> bool {
+        let connects = |rule: &Arc<Rule>| rule.regex.group("mlfid").is_some();
+        self.maxlines > 1 || self.failregex.iter().chain(&self.prefregex).any(connects)
     }
 
     /// Whether Fail2ban would have the last line's time as an integer; known to a tester only.
@@ -277,15 +325,15 @@ impl Filter {
 
     /// Which failregexes the linear-time engine carries.
     pub fn linear(&self) -> Vec<bool> {
-        self.failregex.iter().map(Regex::is_linear).collect()
+        self.failregex.iter().map(|rule| rule.regex.is_linear()).collect()
     }
 }
 
-fn has_id(regex: &Regex) -> bool {
-    ID_GROUPS.iter().any(|name| regex.names().contains_key(*name))
+fn has_id(rule: &Rule) -> bool {
+    ID_GROUPS.iter().any(|name| rule.regex.group(name).is_some())
 }
 
-fn remove(regexes: &mut Vec<Regex>, index: usize) -> Result<(), RegexError> {
+fn remove(regexes: &mut Vec<Arc<Rule>>, index: usize) -> Result<(), RegexError> {
     if index >= regexes.len() {
         return Err(RegexError::NoSuch(index));
     }

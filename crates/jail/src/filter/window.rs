@@ -12,12 +12,16 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// Adds a line; the oldest leaves when there are more than `most`.
-    pub(super) fn push(&mut self, line: MatchedLine, most: usize) {
-        self.lines.push_back(line);
-        while self.lines.len() > most.max(1) {
-            self.lines.pop_front();
+    /// Adds a line; the oldest leaves when there are more than `most`, and its memory serves the new one.
+    pub(super) fn push(&mut self, before: &str, date: &str, after: &str, most: usize) {
+        let mut line = MatchedLine::default();
+        while self.lines.len() >= most.max(1) {
+            line = self.lines.pop_front().unwrap_or_default();
         }
+        before.clone_into(&mut line.before);
+        date.clone_into(&mut line.date);
+        after.clone_into(&mut line.after);
+        self.lines.push_back(line);
     }
 
     /// The lines without their dates, each with its line feed.

@@ -4,12 +4,18 @@
 //! loops), so a choice that failed once is never tried again: time is linear in the text, with look-around too. Only
 //! back-references defeat the memory; they, and everything else, are held by a limit on the steps. The stack is a vector
 //! whose length that limit bounds; recursion is as deep as look-arounds nest in the pattern, which the parser bounds.
+//!
+//! Of the ways of a choice only those are taken that the next byte allows ([`super::peek`]), so that on most lines there
+//! is nothing to remember: the first try goes without the memory, for as many steps as a text of its length may need.
+
+use regex_automata::util::primitives::NonMaxUsize;
 
 use super::ast::Assertion;
-use super::class::{self, Category};
+use super::class::{self, Category, CharSet};
 use super::program::{Depends, Program, Step};
 
-const NONE: usize = usize::MAX;
+/// No place. Texts are shorter, see [`search`].
+const NONE: u32 = u32::MAX;
 
 /// The step limit was reached: neither match nor miss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,22 +25,27 @@ pub(crate) struct TooHard;
 #[derive(Clone, Copy, Debug)]
 enum Job {
     Try {
-        step: usize,
-        at: usize,
+        step: u32,
+        at: u32,
     },
-    /// A span that reaches from `low` to `at` may end one character earlier.
+    /// The span of this step that reaches from `low` to `at` may end earlier.
     Shorten {
-        step: usize,
-        low: usize,
-        at: usize,
+        step: u32,
+        low: u32,
+        at: u32,
+    },
+    /// The lazy one that reaches to `at` may end later.
+    Lengthen {
+        step: u32,
+        at: u32,
     },
     Slot {
-        slot: usize,
-        was: usize,
+        slot: u32,
+        was: u32,
     },
     Register {
-        register: usize,
-        was: usize,
+        register: u32,
+        was: u32,
     },
 }
 
@@ -42,10 +53,11 @@ enum Job {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Scratch {
     jobs: Vec<Job>,
-    slots: Vec<usize>,
-    registers: Vec<usize>,
+    slots: Vec<u32>,
+    registers: Vec<u32>,
     memory: Vec<u64>,
     trail: Vec<usize>,
+    foreign: Vec<Option<NonMaxUsize>>,
 }
 
 /// Memory kept between searches is cut back to this many words.
@@ -53,61 +65,126 @@ const KEPT_WORDS: usize = 1 << 16;
 /// The memory of one search is at most this many words (64 MiB); beyond, the search goes without.
 const MOST_WORDS: usize = 1 << 23;
 
-/// Searches `text` from `from` on. `slots` of the scratch then hold the groups.
+/// A first try without the memory may take so many steps, and so many more for each byte.
+const QUICK: u64 = 512;
+const QUICK_PER_BYTE: u64 = 16;
+
+/// Whether a search may begin without the memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Haste {
+    /// Without the memory first; with it when that takes long.
+    Quick,
+    /// With the memory at once.
+    #[cfg(test)]
+    Careful,
+}
+
+impl Scratch {
+    /// The span of a group in the last match; 0 is the whole.
+    pub(crate) fn span(&self, group: usize) -> Option<(usize, usize)> {
+        match (self.slots.get(group * 2), self.slots.get(group * 2 + 1)) {
+            (Some(&start), Some(&end)) if start != NONE && end != NONE => {
+                Some((start as usize, end as usize))
+            }
+            _ => None,
+        }
+    }
+
+    /// Has another engine fill so many slots, and takes them over.
+    pub(super) fn filled(
+        &mut self,
+        slots: usize,
+        fill: impl FnOnce(&mut [Option<NonMaxUsize>]) -> bool,
+    ) -> bool {
+        self.foreign.clear();
+        self.foreign.resize(slots, None);
+        let found = fill(&mut self.foreign);
+        self.slots.clear();
+        self.slots.extend(self.foreign.iter().map(|slot| slot.map_or(NONE, |slot| slot.get() as u32)));
+        found
+    }
+}
+
+/// Searches `text`; the spans of the groups are then the scratch's.
 ///
 /// # Errors
-/// When the search takes more than `limit` steps.
-pub(super) fn search<'s>(
+/// When the search takes more than `limit` steps, or the text is longer than 4 GiB.
+pub(super) fn search(
     program: &Program,
-    scratch: &'s mut Scratch,
+    scratch: &mut Scratch,
     text: &str,
-    from: usize,
     limit: u64,
-) -> Result<Option<&'s [usize]>, TooHard> {
-    let variants = program.memory.as_ref().map_or(0, |depends| 1usize << depends.len());
-    let choices = program.memos * variants * (text.len() + 1);
-    let bits = choices + program.tables * 2 * (text.len() + 1);
-    let mut words = bits / 64 + 1;
-    let remember = words <= MOST_WORDS;
-    if !remember {
-        words = 1;
+    haste: Haste,
+) -> Result<bool, TooHard> {
+    if text.len() >= NONE as usize {
+        return Err(TooHard);
     }
+    let quick = QUICK + QUICK_PER_BYTE * text.len() as u64;
+    if haste == Haste::Quick
+        && program.memory.is_some()
+        && let Ok(found) = search_with::<false>(program, scratch, text, quick.min(limit))
+    {
+        return Ok(found);
+    }
+    search_with::<true>(program, scratch, text, limit)
+}
+
+fn search_with<const REMEMBER: bool>(
+    program: &Program,
+    scratch: &mut Scratch,
+    text: &str,
+    limit: u64,
+) -> Result<bool, TooHard> {
     scratch.jobs.clear();
     scratch.trail.clear();
     scratch.slots.clear();
     scratch.slots.resize((program.groups + 1) * 2, NONE);
     scratch.registers.clear();
     scratch.registers.resize(program.registers, NONE);
-    scratch.memory.clear();
-    scratch.memory.shrink_to(KEPT_WORDS.max(words));
-    scratch.memory.resize(words, 0);
+    let (mut choices, mut remember) = (0, false);
+    if REMEMBER {
+        let variants = program.memory.as_ref().map_or(0, |depends| 1usize << depends.len());
+        choices = program.memos * variants * (text.len() + 1);
+        let bits = choices + program.tables * 2 * (text.len() + 1);
+        let words = bits / 64 + 1;
+        remember = words <= MOST_WORDS;
+        if remember {
+            scratch.memory.clear();
+            scratch.memory.shrink_to(KEPT_WORDS.max(words));
+            scratch.memory.resize(words, 0);
+        }
+    }
     let depends = program.memory.as_deref().filter(|_| remember);
-    let mut run = Run { program, text, scratch, left: limit, choices, remember, depends, nested: 0 };
-    let mut start = from;
+    let mut run =
+        Run::<REMEMBER> { program, text, scratch, left: limit, choices, remember, depends, nested: 0 };
+    let mut start = 0;
     loop {
+        // The first spans of a try leave no way back.
+        run.scratch.slots.fill(NONE);
         if let Some(first) = program.first.as_ref().filter(|_| !program.anchored) {
             match text[start..].char_indices().find(|(_, c)| first.contains(*c)) {
                 Some((skipped, _)) => start += skipped,
-                None => return Ok(None),
+                None => return Ok(false),
             }
         }
         if let Some(end) = run.run(0, start)? {
             let slots = &mut run.scratch.slots;
-            slots[0] = start;
-            slots[1] = end;
-            return Ok(Some(&scratch.slots));
+            slots[0] = start as u32;
+            slots[1] = end as u32;
+            return Ok(true);
         }
         if program.anchored {
-            return Ok(None);
+            return Ok(false);
         }
         match text[start..].chars().next() {
             Some(c) => start += c.len_utf8(),
-            None => return Ok(None),
+            None => return Ok(false),
         }
     }
 }
 
-struct Run<'a> {
+/// One search, with the memory or without.
+struct Run<'a, const REMEMBER: bool> {
     program: &'a Program,
     text: &'a str,
     scratch: &'a mut Scratch,
@@ -120,31 +197,42 @@ struct Run<'a> {
     nested: u32,
 }
 
-impl Run<'_> {
+impl<const REMEMBER: bool> Run<'_, REMEMBER> {
     /// Runs from a step until `Match`; the place where it ended.
     fn run(&mut self, step: usize, at: usize) -> Result<Option<usize>, TooHard> {
         let base = self.scratch.jobs.len();
-        self.scratch.jobs.push(Job::Try { step, at });
+        if let Some(end) = self.attempt(step, at)? {
+            self.keep_restores(base);
+            return Ok(Some(end));
+        }
         while self.scratch.jobs.len() > base {
             match self.scratch.jobs.pop() {
                 Some(Job::Try { step, at }) => {
-                    if let Some(end) = self.attempt(step, at)? {
+                    if let Some(end) = self.attempt(step as usize, at as usize)? {
                         self.keep_restores(base);
                         return Ok(Some(end));
                     }
                 }
                 Some(Job::Shorten { step, low, at }) => {
-                    let at = back(self.text, at, 1).unwrap_or(low);
-                    if at > low {
-                        self.scratch.jobs.push(Job::Shorten { step, low, at });
-                    }
-                    if let Some(end) = self.attempt(step, at)? {
+                    let (step, low) = (step as usize, low as usize);
+                    let earlier = (at as usize).checked_sub(1);
+                    let Some(at) = earlier.and_then(|at| self.shortened(step, low, at)) else { continue };
+                    if let Some(end) = self.attempt(step + 1, at)? {
                         self.keep_restores(base);
                         return Ok(Some(end));
                     }
                 }
-                Some(Job::Slot { slot, was }) => self.scratch.slots[slot] = was,
-                Some(Job::Register { register, was }) => self.scratch.registers[register] = was,
+                Some(Job::Lengthen { step, at }) => {
+                    let (step, at) = (step as usize, at as usize);
+                    let later = self.one_more(step, at);
+                    let Some(at) = later.and_then(|at| self.lengthened(step, at)) else { continue };
+                    if let Some(end) = self.attempt(step + 1, at)? {
+                        self.keep_restores(base);
+                        return Ok(Some(end));
+                    }
+                }
+                Some(Job::Slot { slot, was }) => self.scratch.slots[slot as usize] = was,
+                Some(Job::Register { register, was }) => self.scratch.registers[register as usize] = was,
                 None => break,
             }
         }
@@ -153,9 +241,13 @@ impl Run<'_> {
 
     /// After a success only the way back for groups stays; other tries are given up.
     fn keep_restores(&mut self, base: usize) {
+        // Nobody goes back behind the whole match.
+        if self.nested == 0 {
+            return;
+        }
         let mut kept = base;
         for i in base..self.scratch.jobs.len() {
-            if !matches!(self.scratch.jobs[i], Job::Try { .. } | Job::Shorten { .. }) {
+            if matches!(self.scratch.jobs[i], Job::Slot { .. } | Job::Register { .. }) {
                 self.scratch.jobs[kept] = self.scratch.jobs[i];
                 kept += 1;
             }
@@ -166,16 +258,24 @@ impl Run<'_> {
     /// Follows one way until it fails or matches.
     fn attempt(&mut self, mut step: usize, mut at: usize) -> Result<Option<usize>, TooHard> {
         let program = self.program;
+        let bytes = self.text.as_bytes();
         loop {
-            self.left = self.left.checked_sub(1).ok_or(TooHard)?;
             match &program.steps[step] {
-                Step::Char(c) => match self.char_at(at) {
-                    Some(found) if found == *c => at += c.len_utf8(),
-                    _ => return Ok(None),
-                },
-                Step::Set(set) => match self.char_at(at) {
-                    Some(found) if program.sets[*set].contains(found) => at += found.len_utf8(),
-                    _ => return Ok(None),
+                Step::Byte(wanted) => {
+                    if bytes.get(at) != Some(wanted) {
+                        return Ok(None);
+                    }
+                    at += 1;
+                }
+                Step::Text(wanted) => {
+                    if !bytes[at..].starts_with(wanted.as_bytes()) {
+                        return Ok(None);
+                    }
+                    at += wanted.len();
+                }
+                Step::Set(set) => match self.one_of(&program.sets[*set], at) {
+                    Some(next) => at = next,
+                    None => return Ok(None),
                 },
                 Step::Assert(assertion) => {
                     if !holds(*assertion, self.text, at) {
@@ -183,29 +283,52 @@ impl Run<'_> {
                     }
                 }
                 Step::Split { first, second, memo } => {
+                    self.step()?;
                     if self.failed_before(*memo, at) {
                         return Ok(None);
                     }
-                    self.scratch.jobs.push(Job::Try { step: *second, at });
-                    step = *first;
+                    let [one, other] = &program.peeks[*memo];
+                    let may = match bytes.get(at) {
+                        Some(next) => (one.has(*next), other.has(*next)),
+                        None => (one.allows(None), other.allows(None)),
+                    };
+                    step = match may {
+                        (true, true) => {
+                            self.scratch.jobs.push(Job::Try { step: *second as u32, at: at as u32 });
+                            *first
+                        }
+                        (true, false) => *first,
+                        (false, true) => *second,
+                        (false, false) => return Ok(None),
+                    };
                     continue;
                 }
                 Step::Span { set, memo } => {
+                    self.step()?;
                     if self.failed_before(*memo, at) {
                         return Ok(None);
                     }
-                    let low = at;
-                    while let Some(c) = self.char_at(at).filter(|c| program.sets[*set].contains(*c)) {
-                        let next = at + c.len_utf8();
-                        // Where an earlier span of this loop has been, everything was tried already.
-                        if self.failed_before(*memo, next) {
-                            break;
+                    let end = self.span(&program.sets[*set], *memo, at);
+                    self.left = self.left.saturating_sub((end - at) as u64);
+                    let [behind, shorter] = &program.peeks[*memo];
+                    if shorter.is_nothing() && !(REMEMBER && self.depends.is_some()) {
+                        // It ends where its set does, or nowhere.
+                        if !behind.allows(bytes.get(end)) {
+                            return Ok(None);
                         }
-                        at = next;
+                        (at, step) = (end, step + 1);
+                        continue;
                     }
-                    self.left = self.left.saturating_sub((at - low) as u64);
-                    if at > low {
-                        self.scratch.jobs.push(Job::Shorten { step: step + 1, low, at });
+                    match self.shortened(step, at, end) {
+                        Some(end) => at = end,
+                        None => return Ok(None),
+                    }
+                }
+                Step::Lazy { .. } => {
+                    self.step()?;
+                    match self.lengthened(step, at) {
+                        Some(end) => at = end,
+                        None => return Ok(None),
                     }
                 }
                 Step::Jump(to) => {
@@ -213,35 +336,45 @@ impl Run<'_> {
                     continue;
                 }
                 Step::Save(slot) => {
-                    let was = std::mem::replace(&mut self.scratch.slots[*slot], at);
-                    self.scratch.jobs.push(Job::Slot { slot: *slot, was });
+                    let was = std::mem::replace(&mut self.scratch.slots[*slot], at as u32);
+                    // Before the first choice there is nothing to go back to.
+                    if !self.scratch.jobs.is_empty() || self.nested > 0 {
+                        self.scratch.jobs.push(Job::Slot { slot: *slot as u32, was });
+                    }
                 }
                 Step::Enter { register } => self.set_register(*register, NONE),
                 Step::Head { register, body, exit, lazy, memo } => {
-                    let still = self.scratch.registers[*register] == at;
+                    self.step()?;
+                    let still = self.scratch.registers[*register] == at as u32;
                     if self.failed_before(*memo, at) {
                         return Ok(None);
                     }
                     step = match (still, lazy) {
                         (true, _) => *exit,
                         (false, false) => {
-                            self.scratch.jobs.push(Job::Try { step: *exit, at });
-                            self.set_register(*register, at);
+                            self.scratch.jobs.push(Job::Try { step: *exit as u32, at: at as u32 });
+                            self.set_register(*register, at as u32);
                             *body
                         }
                         (false, true) => {
                             // The body is tried when the rest has failed: the register is set then, and reset after.
-                            let was = self.scratch.registers[*register];
-                            self.scratch.jobs.push(Job::Register { register: *register, was });
-                            self.scratch.jobs.push(Job::Try { step: *body, at });
-                            self.scratch.jobs.push(Job::Register { register: *register, was: at });
+                            let (was, here) = (self.scratch.registers[*register], at as u32);
+                            let register = *register as u32;
+                            self.scratch.jobs.push(Job::Register { register, was });
+                            self.scratch.jobs.push(Job::Try { step: *body as u32, at: here });
+                            self.scratch.jobs.push(Job::Register { register, was: here });
                             *exit
                         }
                     };
                     continue;
                 }
-                Step::Look { negated, behind, next, table } => {
-                    if self.look(step + 1, at, *behind, *negated, *table)? == *negated {
+                Step::Look { negated, behind, next, table, peek } => {
+                    if !program.peeks[*peek][0].allows(bytes.get(at)) {
+                        // What is looked for cannot begin here.
+                        if !*negated {
+                            return Ok(None);
+                        }
+                    } else if self.look(step + 1, at, *behind, *negated, *table)? == *negated {
                         return Ok(None);
                     }
                     step = *next;
@@ -271,6 +404,88 @@ impl Run<'_> {
         }
     }
 
+    /// One choice more; everything else is as long as the pattern at most.
+    #[inline]
+    fn step(&mut self) -> Result<(), TooHard> {
+        self.left = self.left.checked_sub(1).ok_or(TooHard)?;
+        Ok(())
+    }
+
+    /// The place behind the character at `at`, if that is in the set.
+    #[inline]
+    fn one_of(&self, set: &CharSet, at: usize) -> Option<usize> {
+        match self.text.as_bytes().get(at) {
+            Some(byte) if byte.is_ascii() => set.has(*byte).then_some(at + 1),
+            Some(_) => self.char_at(at).filter(|c| set.contains(*c)).map(|c| at + c.len_utf8()),
+            None => None,
+        }
+    }
+
+    /// Where the characters of a set end that begin at `at`.
+    fn span(&mut self, set: &CharSet, memo: usize, mut at: usize) -> usize {
+        if !REMEMBER && set.dot {
+            return memchr::memchr(b'\n', &self.text.as_bytes()[at..])
+                .map_or(self.text.len(), |length| at + length);
+        }
+        while let Some(next) = self.one_of(set, at) {
+            // Where an earlier span of this loop has been, everything was tried already.
+            if self.failed_before(memo, next) {
+                break;
+            }
+            at = next;
+        }
+        at
+    }
+
+    /// The last place from `low` to `at` where what comes behind a span may begin. The earlier ones are left for later.
+    fn shortened(&mut self, step: usize, low: usize, at: usize) -> Option<usize> {
+        let program = self.program;
+        let Step::Span { memo, .. } = program.steps[step] else { return None };
+        let peek = &program.peeks[memo][0];
+        let bytes = self.text.as_bytes();
+        let mut end = at;
+        while end >= low {
+            let fits = peek.allows(bytes.get(end)) && self.text.is_char_boundary(end);
+            if fits {
+                self.left = self.left.saturating_sub((at - end) as u64);
+                if end > low {
+                    let (step, low, at) = (step as u32, low as u32, end as u32);
+                    self.scratch.jobs.push(Job::Shorten { step, low, at });
+                }
+                return Some(end);
+            }
+            end = end.checked_sub(1)?;
+        }
+        self.left = self.left.saturating_sub((at - low) as u64);
+        None
+    }
+
+    /// The place behind one more character of a lazy span.
+    fn one_more(&self, step: usize, at: usize) -> Option<usize> {
+        let Step::Lazy { set, .. } = self.program.steps[step] else { return None };
+        self.one_of(&self.program.sets[set], at)
+    }
+
+    /// The first place from `at` on where what comes behind a lazy span may begin. The later ones are left for later.
+    fn lengthened(&mut self, step: usize, at: usize) -> Option<usize> {
+        let Step::Lazy { set, memo } = self.program.steps[step] else { return None };
+        let program = self.program;
+        let mut end = at;
+        loop {
+            if self.failed_before(memo, end) {
+                return None;
+            }
+            if program.peeks[memo][0].allows(self.text.as_bytes().get(end)) {
+                break;
+            }
+            end = self.one_of(&program.sets[set], end)?;
+        }
+        self.left = self.left.saturating_sub((end - at) as u64);
+        self.scratch.jobs.push(Job::Lengthen { step: step as u32, at: end as u32 });
+        Some(end)
+    }
+
+    #[inline]
     fn char_at(&self, at: usize) -> Option<char> {
         match self.text.as_bytes().get(at) {
             Some(byte) if byte.is_ascii() => Some(char::from(*byte)),
@@ -279,19 +494,23 @@ impl Run<'_> {
         }
     }
 
-    fn set_register(&mut self, register: usize, value: usize) {
+    fn set_register(&mut self, register: usize, value: u32) {
         let was = std::mem::replace(&mut self.scratch.registers[register], value);
-        self.scratch.jobs.push(Job::Register { register, was });
+        self.scratch.jobs.push(Job::Register { register: register as u32, was });
     }
 
     /// Whether this choice was made before from the same state; remembers that it is made now.
+    #[inline]
     fn failed_before(&mut self, memo: usize, at: usize) -> bool {
+        if !REMEMBER {
+            return false;
+        }
         let Some(depends) = self.depends else { return false };
         let mut variant = 0;
         for (bit, depends) in depends.iter().enumerate() {
             let set = match depends {
                 Depends::Group(group) => self.scratch.slots[group * 2 + 1] != NONE,
-                Depends::Register(register) => self.scratch.registers[*register] == at,
+                Depends::Register(register) => self.scratch.registers[*register] == at as u32,
             };
             variant |= usize::from(set) << bit;
         }
@@ -360,9 +579,9 @@ impl Run<'_> {
             // Groups set inside are unset again.
             for job in self.scratch.jobs.drain(base..).rev() {
                 match job {
-                    Job::Slot { slot, was } => self.scratch.slots[slot] = was,
-                    Job::Register { register, was } => self.scratch.registers[register] = was,
-                    Job::Try { .. } | Job::Shorten { .. } => {}
+                    Job::Slot { slot, was } => self.scratch.slots[slot as usize] = was,
+                    Job::Register { register, was } => self.scratch.registers[register as usize] = was,
+                    Job::Try { .. } | Job::Shorten { .. } | Job::Lengthen { .. } => {}
                 }
             }
         }
@@ -381,7 +600,7 @@ impl Run<'_> {
         if start == NONE || end == NONE {
             return None;
         }
-        let wanted = &self.text[start..end];
+        let wanted = &self.text[start as usize..end as usize];
         if !fold {
             return self.text[at..].starts_with(wanted).then(|| at + wanted.len());
         }

@@ -91,17 +91,35 @@ pub(super) fn contains(class: &ClassUnicode, c: char) -> bool {
 /// A set made for quick questions.
 #[derive(Clone, Debug)]
 pub(super) struct CharSet {
-    ascii: u128,
+    /// A bit for each byte below 128.
+    ascii: [u64; 2],
+    /// All but the line feed: what a `.` is.
+    pub(super) dot: bool,
     class: ClassUnicode,
 }
 
 impl CharSet {
     pub(super) fn new(class: &ClassUnicode) -> Self {
-        let ascii = (0..128u8).filter(|&b| contains(class, b.into())).fold(0, |bits, b| bits | 1 << b);
-        CharSet { ascii, class: class.clone() }
+        let mut ascii = [0; 2];
+        for byte in (0..128u8).filter(|byte| contains(class, (*byte).into())) {
+            ascii[usize::from(byte >> 6)] |= 1 << (byte & 63);
+        }
+        CharSet { ascii, dot: *class == dot(false), class: class.clone() }
     }
 
+    #[inline]
     pub(super) fn contains(&self, c: char) -> bool {
-        if c.is_ascii() { self.ascii >> (c as u32) & 1 == 1 } else { contains(&self.class, c) }
+        if c.is_ascii() { self.has(c as u8) } else { contains(&self.class, c) }
+    }
+
+    /// Whether anything in it is not ASCII.
+    pub(super) fn beyond_ascii(&self) -> bool {
+        self.class.ranges().last().is_some_and(|range| !range.end().is_ascii())
+    }
+
+    /// Whether this byte, if it is ASCII, is in the set.
+    #[inline]
+    pub(super) fn has(&self, byte: u8) -> bool {
+        byte.is_ascii() && self.ascii[usize::from(byte >> 6 & 1)] >> (byte & 63) & 1 == 1
     }
 }

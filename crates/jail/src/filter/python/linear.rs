@@ -75,6 +75,24 @@ fn literal(c: char) -> Hir {
     Hir::literal(c.encode_utf8(&mut [0; 4]).as_bytes())
 }
 
+/// Whether the superset of a pattern that is applied to a whole text is the pattern itself, for texts of one line in ASCII.
+pub(crate) fn is_own_superset(node: &Node) -> bool {
+    match node {
+        Node::Empty | Node::Literal(_) | Node::Class(_) => true,
+        Node::Assert(assertion) => matches!(
+            assertion,
+            Assertion::Start | Assertion::LineStart | Assertion::LineEnd | Assertion::EndOrLastNewline
+        ),
+        Node::Group(_, node) => is_own_superset(node),
+        Node::Concat(nodes) | Node::Alternate(nodes) => nodes.iter().all(is_own_superset),
+        Node::Repeat(repeat) => {
+            let counted = repeat.min.max(repeat.max.unwrap_or(0));
+            repeat.greed != Greed::Possessive && counted <= COUNTED && is_own_superset(&repeat.node)
+        }
+        Node::Look(_) | Node::Atomic(_) | Node::Backref { .. } | Node::Conditional { .. } => false,
+    }
+}
+
 /// Where a pattern is applied, for the superset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scene {

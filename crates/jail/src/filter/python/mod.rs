@@ -10,13 +10,14 @@ mod backtrack;
 mod class;
 mod linear;
 mod parse;
+mod peek;
 mod program;
 mod regex;
 mod rewrite;
 
 pub(crate) use ast::{Assertion, Node};
-pub(crate) use backtrack::TooHard;
-pub(crate) use linear::{Scene, anything, superset};
+pub(crate) use backtrack::{Scratch, TooHard};
+pub(crate) use linear::{Scene, anything, is_own_superset, superset};
 pub(crate) use regex::{Captures, Regex};
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use regex_syntax::hir::ClassUnicode;
 
 use super::ast::{Assertion, Greed, Look, Node, Repeat};
 use super::class::{self, CharSet};
+use super::peek::{self, Peek};
 
 /// More instructions than this are refused: counted repetitions are written out.
 const LONGEST: usize = 100_000;
@@ -13,19 +14,27 @@ const MOST_CONDITIONS: usize = 4;
 /// One step of a program. Numbers are places in the program, unless said.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
-    Char(char),
+    /// One byte: a character of ASCII.
+    Byte(u8),
+    /// These characters, one after the other.
+    Text(Box<str>),
     /// Number of a set.
     Set(usize),
     Assert(Assertion),
-    /// Tries `first`, then `second`. `memo` numbers this choice.
+    /// Tries `first`, then `second`. `memo` numbers this choice, and what it can begin with is the number's peek.
     Split {
         first: usize,
         second: usize,
         memo: usize,
     },
     /// As many characters of a set as there are; then fewer, one at a time. The greedy loop over one character is that
-    /// frequent that it has a step of its own.
+    /// frequent that it has a step of its own. The first half of the number's peek is about what comes behind.
     Span {
+        set: usize,
+        memo: usize,
+    },
+    /// As few characters of a set as there may be; then more, one at a time. Peeks as above.
+    Lazy {
         set: usize,
         memo: usize,
     },
@@ -44,12 +53,13 @@ pub(super) enum Step {
         lazy: bool,
         memo: usize,
     },
-    /// A look around; its body follows and ends with `Match`.
+    /// A look around; its body follows and ends with `Match`. The first half of the number's peek is about the body.
     Look {
         negated: bool,
         behind: Option<u32>,
         next: usize,
         table: Option<usize>,
+        peek: usize,
     },
     /// An atomic group; its body follows and ends with `Match`.
     Atomic {
@@ -84,6 +94,8 @@ pub(super) struct Program {
     pub(super) registers: usize,
     /// How many choices there are.
     pub(super) memos: usize,
+    /// What the ways of each choice can begin with.
+    pub(super) peeks: Vec<[Peek; 2]>,
     /// How many look-arounds have answers that can be kept.
     pub(super) tables: usize,
     /// Whether failed choices may be remembered, and on what that depends. With back-references they may not.
@@ -102,6 +114,7 @@ pub(super) fn compile(node: &Node, groups: usize) -> Option<Program> {
         groups,
         registers: 0,
         memos: 0,
+        peeks: Vec::new(),
         tables: 0,
         memory: None,
         anchored: anchored(node),
@@ -114,6 +127,7 @@ pub(super) fn compile(node: &Node, groups: usize) -> Option<Program> {
     if !referring && depends.len() <= MOST_CONDITIONS {
         program.memory = Some(depends);
     }
+    program.peeks = peek::peeks(&program);
     Some(program)
 }
 
@@ -178,6 +192,13 @@ fn set_of(node: &Node) -> Option<CharSet> {
     }
 }
 
+fn literal(text: &str) -> Step {
+    match text.as_bytes() {
+        [byte] => Step::Byte(*byte),
+        _ => Step::Text(text.into()),
+    }
+}
+
 impl Program {
     fn push(&mut self, step: Step) -> Option<usize> {
         if self.steps.len() >= LONGEST {
@@ -196,7 +217,7 @@ impl Program {
         match node {
             Node::Empty => {}
             Node::Literal(c) => {
-                self.push(Step::Char(*c))?;
+                self.push(literal(c.encode_utf8(&mut [0; 4])))?;
             }
             Node::Class(class) => {
                 self.sets.push(CharSet::new(class));
@@ -210,11 +231,7 @@ impl Program {
                 self.node(node, depends)?;
                 self.push(Step::Save(group * 2 + 1))?;
             }
-            Node::Concat(nodes) => {
-                for node in nodes {
-                    self.node(node, depends)?;
-                }
-            }
+            Node::Concat(nodes) => self.concat(nodes, depends)?,
             Node::Alternate(nodes) => self.alternate(nodes, depends)?,
             Node::Repeat(repeat) => self.repeat(repeat, depends)?,
             Node::Look(look) => self.look(look, depends)?,
@@ -232,6 +249,25 @@ impl Program {
                 self.steps[condition] = Step::Condition { group: *group, no: self.steps.len() };
                 self.node(no, depends)?;
                 self.steps[jump] = Step::Jump(self.steps.len());
+            }
+        }
+        Some(())
+    }
+
+    fn concat(&mut self, nodes: &[Node], depends: &mut Vec<Depends>) -> Option<()> {
+        let mut rest = nodes;
+        while let Some((node, behind)) = rest.split_first() {
+            let letters = rest.iter().map_while(|node| match node {
+                Node::Literal(c) => Some(*c),
+                _ => None,
+            });
+            let text: String = letters.collect();
+            if text.is_empty() {
+                self.node(node, depends)?;
+                rest = behind;
+            } else {
+                rest = &rest[text.chars().count()..];
+                self.push(literal(&text))?;
             }
         }
         Some(())
@@ -274,7 +310,8 @@ impl Program {
             self.tables += 1;
             self.tables - 1
         });
-        let step = |next| Step::Look { negated: look.negated, behind: look.behind, next, table };
+        let peek = self.memo();
+        let step = |next| Step::Look { negated: look.negated, behind: look.behind, next, table, peek };
         let place = self.push(step(0))?;
         self.node(&look.node, depends)?;
         self.push(Step::Match)?;
@@ -299,10 +336,10 @@ impl Program {
         if repeat.node.nullable() && copies != Some(1) {
             return self.careful_loop(repeat, copies, lazy, depends);
         }
-        if let (Some(set), false, None) = (set_of(&repeat.node), lazy, copies) {
+        if let (Some(set), None) = (set_of(&repeat.node), copies) {
             self.sets.push(set);
-            let memo = self.memo();
-            self.push(Step::Span { set: self.sets.len() - 1, memo })?;
+            let (set, memo) = (self.sets.len() - 1, self.memo());
+            self.push(if lazy { Step::Lazy { set, memo } } else { Step::Span { set, memo } })?;
             return Some(());
         }
         let mut exits = Vec::new();

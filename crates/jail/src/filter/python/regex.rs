@@ -3,17 +3,16 @@
 use std::fmt;
 use std::sync::OnceLock;
 
-use indexmap::IndexMap;
 use regex_automata::meta;
-use regex_automata::util::captures::Captures as Slots;
 use regex_automata::{Input, util::syntax};
 
 use super::ast::Node;
-use super::backtrack::{self, Scratch, TooHard};
+use super::backtrack::{self, Haste, Scratch, TooHard};
 use super::linear::{self, Demands};
 use super::parse::{self, Error, Flags, Parsed};
 use super::program::{self, Program};
 use super::rewrite;
+use crate::failure::Name;
 
 /// How many steps the exact engine may take for one search.
 pub(crate) const STEPS: u64 = 1_000_000;
@@ -21,28 +20,32 @@ pub(crate) const STEPS: u64 = 1_000_000;
 /// first and the groups then.
 const SHORT: usize = 1024;
 
-/// A pattern in Python's dialect.
+/// A pattern in Python's dialect. What a search needs to write is the caller's, so that jails and threads can share it.
 pub(crate) struct Regex {
     pattern: String,
-    names: IndexMap<String, usize>,
+    names: Vec<(Name, usize)>,
     groups: usize,
     node: Node,
     linear: OnceLock<Option<Linear>>,
     exact: OnceLock<Option<Program>>,
-    scratch: Scratch,
 }
 
 struct Linear {
     regex: meta::Regex,
-    slots: Slots,
     demands: Demands,
 }
 
-/// Where groups matched, in bytes; 0 is the whole match.
+/// Where groups matched, in bytes; 0 is the whole match. A copy that outlives the next search.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub(crate) struct Captures(Vec<Option<(usize, usize)>>);
 
 impl Captures {
+    /// Takes over the spans of the last match.
+    pub(crate) fn take(&mut self, regex: &Regex, scratch: &Scratch) {
+        self.0.clear();
+        self.0.extend((0..=regex.groups).map(|group| scratch.span(group)));
+    }
+
     /// The span of a group.
     pub(crate) fn span(&self, group: usize) -> Option<(usize, usize)> {
         self.0.get(group).copied().flatten()
@@ -67,12 +70,11 @@ impl Regex {
         }
         Ok(Regex {
             pattern: pattern.to_owned(),
-            names,
+            names: names.into_iter().map(|(name, group)| (name.into(), group)).collect(),
             groups,
             node: rewrite::simplify(node),
             linear: OnceLock::new(),
             exact: OnceLock::new(),
-            scratch: Scratch::default(),
         })
     }
 
@@ -87,8 +89,13 @@ impl Regex {
     }
 
     /// Names of groups and their numbers, in order of appearance.
-    pub(crate) fn names(&self) -> &IndexMap<String, usize> {
+    pub(crate) fn names(&self) -> &[(Name, usize)] {
         &self.names
+    }
+
+    /// The number of the group of this name.
+    pub(crate) fn group(&self, name: &str) -> Option<usize> {
+        self.names.iter().find(|(known, _)| **known == *name).map(|(_, group)| *group)
     }
 
     /// Whether the linear-time engine carries this pattern (for texts of one line in ASCII at least).
@@ -96,40 +103,43 @@ impl Regex {
         linear::exact(&self.node, &mut Demands::default()).is_some()
     }
 
-    /// Python's `search`.
+    /// Python's `search`: whether there is a match. The spans of its groups are the scratch's until the next search.
     ///
     /// # Errors
     /// When the step limit was reached, which only patterns with back-references can bring about.
-    pub(crate) fn search(&mut self, text: &str) -> Result<Option<Captures>, TooHard> {
+    pub(crate) fn search(&self, text: &str, scratch: &mut Scratch) -> Result<bool, TooHard> {
         if text.len() <= SHORT
-            && let Ok(found) = self.search_exact(text)
+            && let Ok(found) = self.search_exact(text, scratch, Haste::Quick)
         {
             return Ok(found);
         }
-        self.search_linear(text)
+        self.search_linear(text, scratch)
     }
 
     /// The same through the linear-time engine, where that is exact.
     ///
     /// # Errors
     /// As [`Regex::search`].
-    pub(crate) fn search_linear(&mut self, text: &str) -> Result<Option<Captures>, TooHard> {
-        self.linear.get_or_init(|| build(&self.node));
-        if let Some(Some(linear)) = self.linear.get_mut()
-            && linear.serves(text)
-        {
-            linear.regex.search_captures(&Input::new(text), &mut linear.slots);
-            return Ok(linear.captures(self.groups));
+    pub(super) fn search_linear(&self, text: &str, scratch: &mut Scratch) -> Result<bool, TooHard> {
+        let linear = self.linear.get_or_init(|| build(&self.node));
+        if let Some(linear) = linear.as_ref().filter(|linear| linear.serves(text)) {
+            return Ok(scratch.filled((self.groups + 1) * 2, |slots| {
+                linear.regex.search_slots(&Input::new(text), slots).is_some()
+            }));
         }
-        self.search_exact(text)
+        self.search_exact(text, scratch, Haste::Quick)
     }
 
     /// The same through the backtracking engine.
-    pub(crate) fn search_exact(&mut self, text: &str) -> Result<Option<Captures>, TooHard> {
+    pub(super) fn search_exact(
+        &self,
+        text: &str,
+        scratch: &mut Scratch,
+        haste: Haste,
+    ) -> Result<bool, TooHard> {
         let program = self.exact.get_or_init(|| program::compile(&self.node, self.groups));
         let Some(program) = program else { return Err(TooHard) };
-        let found = backtrack::search(program, &mut self.scratch, text, 0, STEPS)?;
-        Ok(found.map(|slots| Captures(slots.chunks(2).map(|pair| span(pair[0], pair[1])).collect())))
+        backtrack::search(program, scratch, text, STEPS, haste)
     }
 }
 
@@ -140,16 +150,6 @@ impl Linear {
         (!self.demands.single_line || memchr::memchr(b'\n', inner.as_bytes()).is_none())
             && (!self.demands.ascii || (text.is_ascii() && !text.is_empty()))
     }
-
-    fn captures(&self, groups: usize) -> Option<Captures> {
-        self.slots.is_match().then(|| {
-            Captures((0..=groups).map(|i| self.slots.get_group(i).map(|s| (s.start, s.end))).collect())
-        })
-    }
-}
-
-fn span(start: usize, end: usize) -> Option<(usize, usize)> {
-    (start != usize::MAX && end != usize::MAX).then_some((start, end))
 }
 
 fn build(node: &Node) -> Option<Linear> {
@@ -159,7 +159,7 @@ fn build(node: &Node) -> Option<Linear> {
         meta::Config::new().utf8_empty(true).nfa_size_limit(Some(16 << 20)).hybrid_cache_capacity(1 << 20);
     let regex =
         meta::Builder::new().configure(config).syntax(syntax::Config::new()).build_from_hir(&hir).ok()?;
-    Some(Linear { slots: regex.create_captures(), regex, demands })
+    Some(Linear { regex, demands })
 }
 
 impl fmt::Debug for Regex {

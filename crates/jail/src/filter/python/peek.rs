@@ -1,0 +1,129 @@
+//! What the ways of a choice can begin with, so that the exact engine takes only ways that the next byte allows.
+//!
+//! A superset is found by following the program: what is hard to say counts as everything. Most choices in log filters are
+//! decided by one byte, and then there is nothing to come back to.
+
+use super::ast::Assertion;
+use super::class::CharSet;
+use super::program::{Program, Step};
+
+/// So many steps are followed for one answer; a way that needs more may begin with anything.
+const FAR: usize = 64;
+
+/// The bytes with which a way through the program can go on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Peek {
+    bytes: [u64; 4],
+    /// Whether it can also succeed at the end of the text.
+    end: bool,
+}
+
+impl Peek {
+    const ANYTHING: Peek = Peek { bytes: [u64::MAX; 4], end: true };
+
+    /// Whether the way may be worth taking where the text goes on with `next`.
+    #[inline]
+    pub(super) fn allows(&self, next: Option<&u8>) -> bool {
+        match next {
+            Some(byte) => self.has(*byte),
+            None => self.end,
+        }
+    }
+
+    /// Whether it allows nothing.
+    #[inline]
+    pub(super) fn is_nothing(&self) -> bool {
+        self.bytes == [0; 4] && !self.end
+    }
+
+    /// The same where there is a byte.
+    #[inline]
+    pub(super) fn has(&self, byte: u8) -> bool {
+        self.bytes[usize::from(byte >> 6)] >> (byte & 63) & 1 == 1
+    }
+
+    /// Whether no byte is in both.
+    fn is_disjoint(&self, other: &Peek) -> bool {
+        self.bytes.iter().zip(&other.bytes).all(|(one, other)| one & other == 0)
+    }
+
+    fn add(&mut self, byte: u8) {
+        self.bytes[usize::from(byte >> 6)] |= 1 << (byte & 63);
+    }
+
+    fn add_set(&mut self, set: &CharSet) {
+        for byte in (0..128).filter(|byte| set.has(*byte)) {
+            self.add(byte);
+        }
+        if set.beyond_ascii() {
+            self.bytes[2] = u64::MAX;
+            self.bytes[3] = u64::MAX;
+        }
+    }
+}
+
+/// The peeks of all choices.
+pub(super) fn peeks(program: &Program) -> Vec<[Peek; 2]> {
+    let mut peeks = vec![[Peek::ANYTHING; 2]; program.memos];
+    for (place, step) in program.steps.iter().enumerate() {
+        match *step {
+            Step::Split { first, second, memo } => {
+                peeks[memo] = [from(program, first), from(program, second)];
+            }
+            Step::Span { memo, set } => {
+                let behind = from(program, place + 1);
+                let mut inside = Peek::default();
+                inside.add_set(&program.sets[set]);
+                // A span can end only where its set does, when what comes behind begins with nothing of the set.
+                let firm = behind.is_disjoint(&inside);
+                peeks[memo] = [behind, if firm { Peek::default() } else { Peek::ANYTHING }];
+            }
+            Step::Lazy { memo, .. } => peeks[memo][0] = from(program, place + 1),
+            Step::Look { peek, behind: None, .. } => peeks[peek][0] = from(program, place + 1),
+            _ => {}
+        }
+    }
+    peeks
+}
+
+/// What can come from this step on.
+fn from(program: &Program, step: usize) -> Peek {
+    let mut peek = Peek::default();
+    let mut todo = vec![step];
+    let mut seen: Vec<usize> = Vec::new();
+    while let Some(step) = todo.pop() {
+        if seen.contains(&step) {
+            continue;
+        }
+        if seen.len() >= FAR {
+            return Peek::ANYTHING;
+        }
+        seen.push(step);
+        match &program.steps[step] {
+            Step::Byte(byte) => peek.add(*byte),
+            Step::Text(text) => {
+                if let Some(byte) = text.as_bytes().first() {
+                    peek.add(*byte);
+                }
+            }
+            Step::Set(set) => peek.add_set(&program.sets[*set]),
+            Step::Span { set, .. } | Step::Lazy { set, .. } => {
+                peek.add_set(&program.sets[*set]);
+                todo.push(step + 1);
+            }
+            Step::Assert(Assertion::End) => peek.end = true,
+            Step::Assert(Assertion::EndOrLastNewline | Assertion::LineEnd) => {
+                peek.end = true;
+                peek.add(b'\n');
+            }
+            Step::Assert(_) | Step::Save(_) | Step::Enter { .. } | Step::Atomic { .. } => todo.push(step + 1),
+            Step::Split { first, second, .. } => todo.extend([*first, *second]),
+            Step::Jump(to) => todo.push(*to),
+            Step::Head { body, exit, .. } => todo.extend([*body, *exit]),
+            Step::Look { next, .. } => todo.push(*next),
+            Step::Condition { no, .. } => todo.extend([step + 1, *no]),
+            Step::Backref { .. } | Step::Match => return Peek::ANYTHING,
+        }
+    }
+    peek
+}
