@@ -10,6 +10,16 @@ impl Random {
         Self(seed)
     }
 
+    /// The seed in the environment's `SEED`, or one by the clock. It is printed, behind `name`.
+    pub fn seed(name: &str) -> u64 {
+        let seed = number("SEED").unwrap_or_else(|| {
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+            now.map_or(1, |now| now.as_nanos() as u64)
+        });
+        println!("{name}: SEED={seed}");
+        seed
+    }
+
     fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -26,6 +36,11 @@ impl Random {
     /// True once in `n` times.
     pub fn once_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
+    }
+
+    /// One of them.
+    pub fn of<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len())]
     }
 
     /// One of the texts.

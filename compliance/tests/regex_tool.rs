@@ -141,6 +141,7 @@ fn options_outputs_and_errors_agree() {
         "-L|3|@DIR@/log|sshd",
         "-L|2|a\nb 192.0.2.9\nc|^a$<SKIPLINES>^b <HOST>$",
         "--no-check-all|@DIR@/log|sshd",
+        "-o|<ip-rev> <family>|from name|from <HOST>",
         "from 192.0.2.9|from <HOST>",
         "a\nb from 192.0.2.9\nc\nd\ne\nf\ng|from <HOST>",
         "x|<HOST>|(",

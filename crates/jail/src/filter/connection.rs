@@ -96,7 +96,8 @@ impl Connections {
                 known.join(groups, user, gained);
                 known
             }
-            None => new.insert(Box::new(Connection::begin(groups, user, now))),
+            // Who begins and ends in one line is not kept, nor are the names that he tried.
+            None => new.insert(Box::new(Connection::begin(groups, user.filter(|_| !forget), now))),
         };
         // Another try under another name is a failure, whatever this line says.
         if connection.pending || connection.users.len() > 1 {
