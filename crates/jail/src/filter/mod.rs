@@ -6,6 +6,7 @@
 
 mod clock;
 mod connection;
+mod engines;
 mod explain;
 mod gate;
 mod identity;
@@ -18,6 +19,7 @@ mod tags;
 mod window;
 
 pub(crate) use clock::Dates;
+pub use engines::{Carried, Engine};
 pub use explain::{DateCut, Explanation, Nearest};
 pub use identity::UseDns;
 pub use judge::{DatedLine, Hit, Moment, Status, Verdict};

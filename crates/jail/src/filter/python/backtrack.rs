@@ -1,18 +1,22 @@
 //! The exact engine: backtracking in Python's order, with a memory.
 //!
 //! What a choice leads to depends only on where it stands in pattern and text (and on a few bits for conditionals and
-//! loops), so a choice that failed once is never tried again: time is linear in the text, with look-around too. Only
-//! back-references defeat the memory; they, and everything else, are held by a limit on the steps. The stack is a vector
-//! whose length that limit bounds; recursion is as deep as look-arounds nest in the pattern, which the parser bounds.
+//! loops), so a choice that failed once is never tried again: time is linear in the text, with look-around too. With
+//! back-references it depends on where their groups matched as well: there may be many such states, so that these, and
+//! everything else, are held by a limit on the steps. The stack is a vector whose length that limit bounds; recursion is
+//! as deep as look-arounds nest in the pattern, which the parser bounds.
 //!
 //! Of the ways of a choice only those are taken that the next byte allows ([`super::peek`]), so that on most lines there
 //! is nothing to remember: the first try goes without the memory, for as many steps as a text of its length may need.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use regex_automata::util::primitives::NonMaxUsize;
 
 use super::ast::Assertion;
 use super::class::{self, Category, CharSet};
-use super::program::{Depends, Program, Step};
+use super::program::{Depends, MOST_REFERENCED, Program, Step};
 
 /// No place. Texts are shorter, see [`search`].
 const NONE: u32 = u32::MAX;
@@ -58,7 +62,42 @@ pub(crate) struct Scratch {
     memory: Vec<u64>,
     trail: Vec<usize>,
     foreign: Vec<Option<NonMaxUsize>>,
+    /// The memory of patterns with back-references, and the trail through it.
+    states: HashSet<State, BuildHasherDefault<Mix>>,
+    state_trail: Vec<State>,
 }
+
+/// A choice, where it is made, and where the groups of back-references matched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct State {
+    choice: u32,
+    at: u32,
+    spans: [(u32, u32); MOST_REFERENCED],
+}
+
+/// Mixes numbers, quickly. (The states of one search are few, and forgotten after it: nobody gains by collisions.)
+#[derive(Clone, Debug, Default)]
+struct Mix(u64);
+
+impl Hasher for Mix {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u32(u32::from(*byte));
+        }
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.0 = (self.0.rotate_left(5) ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
+/// How many states are remembered in one search, and how many places for them are kept for the next one.
+const MOST_STATES: usize = 1 << 18;
+const KEPT_STATES: usize = 1 << 12;
 
 /// Memory kept between searches is cut back to this many words.
 const KEPT_WORDS: usize = 1 << 16;
@@ -144,10 +183,15 @@ fn search_with<const REMEMBER: bool>(
     let (mut choices, mut remember) = (0, false);
     if REMEMBER {
         let variants = program.memory.as_ref().map_or(0, |depends| 1usize << depends.len());
-        choices = program.memos * variants * (text.len() + 1);
+        // Choices of patterns with back-references are remembered as states.
+        let by_place = program.referenced.is_empty();
+        choices = if by_place { program.memos * variants * (text.len() + 1) } else { 0 };
         let bits = choices + program.tables * 2 * (text.len() + 1);
         let words = bits / 64 + 1;
         remember = words <= MOST_WORDS;
+        scratch.states.clear();
+        scratch.states.shrink_to(KEPT_STATES);
+        scratch.state_trail.clear();
         if remember {
             scratch.memory.clear();
             scratch.memory.shrink_to(KEPT_WORDS.max(words));
@@ -514,6 +558,9 @@ impl<const REMEMBER: bool> Run<'_, REMEMBER> {
             };
             variant |= usize::from(set) << bit;
         }
+        if !self.program.referenced.is_empty() {
+            return self.was_here((memo << depends.len()) + variant, at);
+        }
         let bit = ((memo << depends.len()) + variant) * (self.text.len() + 1) + at;
         let word = &mut self.scratch.memory[bit / 64];
         let mask = 1 << (bit % 64);
@@ -525,13 +572,31 @@ impl<const REMEMBER: bool> Run<'_, REMEMBER> {
         was
     }
 
+    /// The same with back-references.
+    fn was_here(&mut self, choice: usize, at: usize) -> bool {
+        let mut spans = [(0, 0); MOST_REFERENCED];
+        for (span, group) in spans.iter_mut().zip(&self.program.referenced) {
+            *span = (self.scratch.slots[group * 2], self.scratch.slots[group * 2 + 1]);
+        }
+        let state = State { choice: choice as u32, at: at as u32, spans };
+        let scratch = &mut *self.scratch;
+        if scratch.states.len() >= MOST_STATES {
+            return scratch.states.contains(&state);
+        }
+        let new = scratch.states.insert(state);
+        if new && self.nested > 0 {
+            scratch.state_trail.push(state);
+        }
+        !new
+    }
+
     fn remember_bit(&mut self, bit: usize) {
         self.scratch.memory[bit / 64] |= 1 << (bit % 64);
     }
 
     /// A match on its own. Choices that it remembered as failed are forgotten when it succeeded: one of them did not fail.
     fn nested(&mut self, step: usize, at: usize) -> Result<Option<usize>, TooHard> {
-        let trail = self.scratch.trail.len();
+        let (trail, states) = (self.scratch.trail.len(), self.scratch.state_trail.len());
         self.nested += 1;
         let end = self.run(step, at)?;
         self.nested -= 1;
@@ -541,8 +606,12 @@ impl<const REMEMBER: bool> Run<'_, REMEMBER> {
                 self.scratch.memory[bit / 64] &= !(1 << (bit % 64));
             }
             self.scratch.trail.truncate(trail);
+            for state in self.scratch.state_trail.drain(states..) {
+                self.scratch.states.remove(&state);
+            }
         } else if self.nested == 0 {
             self.scratch.trail.clear();
+            self.scratch.state_trail.clear();
         }
         Ok(end)
     }

@@ -11,6 +11,9 @@ const LONGEST: usize = 100_000;
 /// How many conditions the engine's memory may depend on (each doubles it).
 const MOST_CONDITIONS: usize = 4;
 
+/// On where how many groups matched it may depend.
+pub(super) const MOST_REFERENCED: usize = 2;
+
 /// One step of a program. Numbers are places in the program, unless said.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
@@ -98,8 +101,10 @@ pub(super) struct Program {
     pub(super) peeks: Vec<[Peek; 2]>,
     /// How many look-arounds have answers that can be kept.
     pub(super) tables: usize,
-    /// Whether failed choices may be remembered, and on what that depends. With back-references they may not.
+    /// Whether failed choices may be remembered, and on what that depends.
     pub(super) memory: Option<Vec<Depends>>,
+    /// The groups that back-references ask for: what a choice leads to depends on where these matched, too.
+    pub(super) referenced: Vec<usize>,
     /// Can match at the beginning of the text only.
     pub(super) anchored: bool,
     /// The characters that a match can begin with; `None` when it can be empty.
@@ -117,18 +122,29 @@ pub(super) fn compile(node: &Node, groups: usize) -> Option<Program> {
         peeks: Vec::new(),
         tables: 0,
         memory: None,
+        referenced: referenced(node),
         anchored: anchored(node),
         first: first(node).filter(|_| !node.nullable()).map(|class| CharSet::new(&class)),
     };
     let mut depends = Vec::new();
     program.node(node, &mut depends)?;
     program.push(Step::Match)?;
-    let referring = node.any(&|node| matches!(node, Node::Backref { .. }));
-    if !referring && depends.len() <= MOST_CONDITIONS {
+    if program.referenced.len() <= MOST_REFERENCED && depends.len() <= MOST_CONDITIONS {
         program.memory = Some(depends);
     }
     program.peeks = peek::peeks(&program);
     Some(program)
+}
+
+/// The groups that back-references ask for, each once.
+fn referenced(node: &Node) -> Vec<usize> {
+    let mut groups: Vec<usize> = node.children().into_iter().flat_map(referenced).collect();
+    if let Node::Backref { group, .. } = node {
+        groups.push(*group);
+    }
+    groups.sort_unstable();
+    groups.dedup();
+    groups
 }
 
 /// Whether a program for this tree stays within bounds, without compiling it.

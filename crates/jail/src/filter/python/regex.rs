@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use regex_automata::meta;
 use regex_automata::{Input, util::syntax};
 
-use super::ast::Node;
+use super::ast::{Greed, Node};
 use super::backtrack::{self, Haste, Scratch, TooHard};
 use super::linear::{self, Demands};
 use super::parse::{self, Error, Flags, Parsed};
@@ -101,6 +101,46 @@ impl Regex {
     /// Whether the linear-time engine carries this pattern (for texts of one line in ASCII at least).
     pub(crate) fn is_linear(&self) -> bool {
         linear::exact(&self.node, &mut Demands::default()).is_some()
+    }
+
+    /// What the linear-time engine has no means for; nothing, if it carries the pattern.
+    pub(crate) fn obstacles(&self) -> Vec<&'static str> {
+        if self.is_linear() {
+            return Vec::new();
+        }
+        let found = |question: &dyn Fn(&Node) -> bool| self.node.any(question);
+        let look = |negated: bool, behind: bool| {
+            found(&|node| match node {
+                Node::Look(look) => look.negated == negated && look.behind.is_some() == behind,
+                _ => false,
+            })
+        };
+        let possessive =
+            |node: &Node| matches!(node, Node::Repeat(repeat) if repeat.greed == Greed::Possessive);
+        let idle = |node: &Node| match node {
+            Node::Repeat(repeat) => !matches!(repeat.max, Some(0 | 1)) && repeat.node.nullable(),
+            _ => false,
+        };
+        [
+            (look(false, false), "look-ahead"),
+            (look(true, false), "negative look-ahead"),
+            (look(false, true), "look-behind"),
+            (look(true, true), "negative look-behind"),
+            (found(&|node| matches!(node, Node::Backref { .. })), "back-reference"),
+            (found(&|node| matches!(node, Node::Conditional { .. })), "conditional"),
+            (found(&|node| matches!(node, Node::Atomic(_))), "atomic group"),
+            (found(&possessive), "possessive loop"),
+            (found(&idle), "loop over what may be empty"),
+        ]
+        .into_iter()
+        .filter_map(|(there, name)| there.then_some(name))
+        .collect()
+    }
+
+    /// Whether the backtracking engine remembers every choice that failed, and so takes linear time.
+    pub(crate) fn remembers(&self) -> bool {
+        let remembers = |program: Program| program.memory.is_some() && program.referenced.is_empty();
+        program::compile(&self.node, self.groups).is_some_and(remembers)
     }
 
     /// Python's `search`: whether there is a match. The spans of its groups are the scratch's until the next search.
