@@ -22,21 +22,41 @@ fn judge(filter: &mut Filter, line: &str) -> Verdict {
 #[test]
 fn who_writes_what_he_should_not_is_not_taken_for_another() {
     let Some(stock) = Stock::new() else { return };
+    let ours = Stock::catalogue();
     let mut mistakes = Vec::new();
     let mut lines = 0;
     for row in include_str!("corpus/injections.tsv").lines().filter(|row| !row.starts_with('#')) {
         let [name, whose, line] = row.split('\t').collect::<Vec<_>>()[..] else { panic!("{row}") };
         let mut filter = stock.filter(name, &Map::new());
+        let line = &unescaped(line);
         let found: Vec<String> =
             judge(&mut filter, line).failures.iter().map(|f| f.id.text().to_owned()).collect();
         let wanted: Vec<String> = if whose == "-" { Vec::new() } else { vec![whose.to_owned()] };
         if found != wanted {
             mistakes.push(format!("{name}: {found:?} instead of {wanted:?}: {line}"));
         }
+        // The catalogue's own filter knows other messages, but does not accuse those either of whom these lines only speak.
+        if ["sshd", "dropbear"].contains(&name) {
+            let failures = judge(&mut ours.filter(name, &Map::new()), line).failures;
+            if failures.iter().any(|failure| failure.id.text().starts_with("192.0.2.")) {
+                mistakes.push(format!("{name} (catalogue): {failures:?} instead of {wanted:?}: {line}"));
+            }
+        }
         lines += 1;
     }
     assert!(mistakes.is_empty(), "{}", mistakes.join("\n"));
-    assert!(lines >= 20);
+    assert!(lines >= 40);
+}
+
+/// `\u{1b}` becomes that character.
+fn unescaped(text: &str) -> String {
+    let mut parts = text.split("\\u{");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |mut line, part| {
+        let (code, rest) = part.split_once('}').unwrap();
+        line.extend(u32::from_str_radix(code, 16).ok().and_then(char::from_u32));
+        line + rest
+    })
 }
 
 /// Lines that take Fail2ban 1.0.2 seconds or for ever, each for the filter that they are aimed at, of about `size` bytes.
