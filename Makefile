@@ -4,9 +4,9 @@ SHELL = /bin/sh
 NEXTEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo yes)
 
 TESTS_MAY = --allow clippy::unwrap_used --allow clippy::expect_used --allow clippy::panic
-SCRIPTS = compliance/fetch compliance/hosts compliance/licences compliance/tally demo/run packaging/install .ci/run
+SCRIPTS = fuzz/run compliance/fetch compliance/hosts compliance/licences compliance/tally demo/run packaging/install .ci/run
 
-.PHONY: help demo test check fmt lint deny bench fetch release install clean-fetched
+.PHONY: help demo test check fmt lint deny bench fuzz fetch release install clean-fetched
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ bench: release ## Ours and the genuine Fail2ban in one run, and the ratio
 	@target/release/examples/control
 	@target/release/examples/configuration
 	@target/release/examples/jails
+
+fuzz: ## Every parser of foreign bytes under libFuzzer, half a minute each (fuzz/run SECONDS TARGET for more)
+	@fuzz/run 30
 
 fetch: ## The genuine Fail2ban and the tools of the tests, unpacked under target/, nothing installed
 	@compliance/fetch tools genuine
