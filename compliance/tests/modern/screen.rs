@@ -143,16 +143,30 @@ fn the_live_screen_shows_lifts_and_explains_bans_and_survives_a_restart_of_the_s
 }
 
 #[test]
-fn a_terminated_screen_leaves_the_terminal_whole() {
+fn a_terminated_screen_leaves_the_terminal_whole_and_one_whose_terminal_is_gone_ends() {
     let Some((hosts, mut peer)) = guarded("nftables-multiport") else { return };
     peer.start();
     let pid = peer.path("pid").display().to_string();
     let line = format!("sh -c 'echo $$ >{pid}; exec {}'", line(&peer));
-    let terminal = Terminal::new(&hosts, &peer, 80, 24, &line);
-    terminal.wait_text("all is well");
-    let pid = rustix::process::Pid::from_raw(peer.read("pid").trim().parse().unwrap()).unwrap();
+    let shown = || {
+        let terminal = Terminal::new(&hosts, &peer, 80, 24, &line);
+        terminal.wait_text("all is well");
+        (terminal, rustix::process::Pid::from_raw(peer.read("pid").trim().parse().unwrap()).unwrap())
+    };
+    let (terminal, pid) = shown();
     rustix::process::kill_process(pid, Signal::TERM).unwrap();
-    let left = terminal.wait_text("exit 0");
+    let left = terminal.wait_text("exit 143");
     assert!(!left.contains("Jails") && !left.contains("-icanon"), "{left}");
+    drop(terminal);
+
+    let (terminal, pid) = shown();
+    drop(terminal);
+    let gone = wait_for(PATIENCE, || {
+        let state =
+            std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
+        // A zombie has ended as well.
+        (state.is_empty() || state.contains(") Z ")).then_some(())
+    });
+    assert!(gone.is_some(), "it goes on without a terminal");
     peer.stop();
 }

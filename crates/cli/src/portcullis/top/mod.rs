@@ -8,12 +8,12 @@ mod screen;
 mod state;
 
 use std::io::IsTerminal as _;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use super::arguments::Top;
 use super::server::{Failure, Server};
@@ -41,13 +41,10 @@ pub(super) fn run(wanted: &Top) -> Result<u8, Failure> {
         let text = "the live screen needs a terminal: use --json, or `portcullis status`";
         return Err(Failure::Refused(text.to_owned()));
     }
-    let ended = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP, signal_hook::consts::SIGINT] {
-        signal_hook::flag::register(signal, Arc::clone(&ended)).map_err(failed)?;
-    }
+    end_when_told().map_err(failed)?;
     let asking = Asking::start(server, Duration::from_secs_f64(wanted.interval)).map_err(failed)?;
     let mut terminal = ratatui::try_init().map_err(failed)?;
-    let shown = watch(&mut terminal, State::new(first), &asking, &ended);
+    let shown = watch(&mut terminal, State::new(first), &asking);
     ratatui::restore();
     shown.map(|()| WELL).map_err(failed)
 }
@@ -56,13 +53,22 @@ fn failed(error: std::io::Error) -> Failure {
     Failure::Refused(format!("the terminal does not play along: {error}"))
 }
 
-fn watch(
-    terminal: &mut DefaultTerminal,
-    mut state: State,
-    asking: &Asking,
-    ended: &AtomicBool,
-) -> std::io::Result<()> {
-    while !ended.load(Ordering::Relaxed) {
+/// Ends the program at a signal. Not by a flag that the loop looks at: once a terminal has gone, crossterm reads its end for
+/// ever and comes back no more.
+fn end_when_told() -> std::io::Result<()> {
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        if let Some(signal) = signals.forever().next() {
+            // It fails where there is no terminal any more.
+            let _ = ratatui::try_restore();
+            std::process::exit(128 + signal);
+        }
+    })?;
+    Ok(())
+}
+
+fn watch(terminal: &mut DefaultTerminal, mut state: State, asking: &Asking) -> std::io::Result<()> {
+    loop {
         while let Some(told) = asking.told() {
             state.hear(told);
         }
@@ -81,5 +87,4 @@ fn watch(
             }
         }
     }
-    Ok(())
 }

@@ -157,7 +157,8 @@ impl InShell {
                 }
                 Some((_, why)) => {
                     // The ban's command does not notice when what leads to it is gone; the action's check does.
-                    if lost.structure.is_some() && !work.checked {
+                    // (Where nothing goes beside the shell, its own calls are the only ones.)
+                    if lost.structure.is_some() && !work.checked && !self.shortcuts.is_empty() {
                         work.checked = true;
                         let _ = self.runner.check(&mut Hands { shell: &mut self.shell, log }, facts);
                     }
