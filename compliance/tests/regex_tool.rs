@@ -123,7 +123,7 @@ fn options_outputs_and_errors_agree() {
         "-o|host|@DIR@/log|sshd",
         "-o|matches|@DIR@/log|sshd",
         "-o|<ip> <F-USER> <family> <ip-rev> <failures> <fid> <bar> <user>|@DIR@/log|sshd",
-        "-o|<F-ID> <F-PORT> <F-FPORT> <F-ID/> <F-user> <time>|@DIR@/log|<F-ID>[\\d.]+</F-ID> port <F-PORT>\\d+</F-PORT>",
+        "-o|<F-ID> <F-PORT> <F-FPORT> <F-ID/> <F-user>|@DIR@/log|<F-ID>[\\d.]+</F-ID> port <F-PORT>\\d+</F-PORT>",
         "--print-all-matched|@DIR@/log|sshd",
         "--print-no-missed|@DIR@/log|sshd",
         "--print-no-ignored|@DIR@/log|sshd",
