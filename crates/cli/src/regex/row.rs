@@ -80,7 +80,8 @@ impl Row<'_> {
                 .and_then(|tag| Some((tag, self.tag(tag)?)))
             {
                 Some((tag, value)) => {
-                    out.push_str(&value);
+                    // As Fail2ban's actions get it, for a shell can't be told of a NUL.
+                    out.push_str(&value.replace('\0', "\\x00"));
                     rest = &rest[tag.len() + 2..];
                 }
                 None => {

@@ -146,6 +146,7 @@ fn every_form_of_the_help_is_understood() {
                     "<INDEX>" | "<RETRY>" | "<INT>" | "<LINES>" | "<SECONDS>" | "<TIME>" => "5",
                     "<LEVEL>" => "INFO",
                     "..." => "<IP>",
+                    "<JSONKWARGS>" => "{}",
                     other => other,
                 })
                 .filter(|word| *word != "<VALUE>" || !line.contains("ignorecache"))
