@@ -41,6 +41,12 @@ struct Cached {
     told: bool,
 }
 
+impl Cached {
+    fn is_fresh(&self) -> bool {
+        self.since.elapsed() < KEPT
+    }
+}
+
 /// A handle on the resolver.
 #[derive(Clone)]
 pub(crate) struct Names {
@@ -149,7 +155,7 @@ impl Names {
 
 /// What is known already. A failure is told once; then there are just no addresses.
 fn kept(cache: &mut HashMap<Question, Cached>, question: &Question) -> Option<Answer> {
-    let cached = cache.get_mut(question).filter(|cached| cached.since.elapsed() < KEPT)?;
+    let cached = cache.get_mut(question).filter(|cached| cached.is_fresh())?;
     match &cached.answer {
         Err(_) if cached.told => Some(Ok(Found::Addresses(Vec::new()))),
         answer => {
@@ -161,6 +167,10 @@ fn kept(cache: &mut HashMap<Question, Cached>, question: &Question) -> Option<An
 
 fn ask(shared: &Shared, asked: &Receiver<Question>) {
     while let Ok(question) = asked.recv() {
+        // Whoever did not want to wait any longer has asked again.
+        if shared.cache().get(&question).is_some_and(Cached::is_fresh) {
+            continue;
+        }
         let answer = match &question {
             Question::Addresses(name) => dns_lookup::lookup_host(name)
                 .map(|found| {

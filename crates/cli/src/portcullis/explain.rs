@@ -91,7 +91,7 @@ fn by_jail(wanted: &Explain, jail: &str, lines: &[String]) -> Result<(By, Value)
 }
 
 fn by_commands(commands: &[Value], jail: &str, lines: &[String]) -> Result<Value, Failure> {
-    portcullis_daemon::explain(commands, jail, lines, &mut World).map_err(|exception| {
+    portcullis_daemon::explain(commands, jail, lines, &mut World::default()).map_err(|exception| {
         if exception.class.ends_with("UnknownJailException") {
             return Failure::NoJail { name: jail.to_owned(), known: Vec::new() };
         }

@@ -43,6 +43,7 @@ pub(super) struct Tester<'o> {
     /// The filter's.
     journalmatch: Vec<String>,
     now: Timestamp,
+    world: World,
 }
 
 /// Lines of one kind: all are counted, as many as may be shown are kept.
@@ -132,6 +133,7 @@ impl<'o> Tester<'o> {
             level,
             journalmatch: Vec::new(),
             now: now(),
+            world: World::default(),
         })
     }
 
@@ -301,14 +303,14 @@ impl<'o> Tester<'o> {
             self.now = now();
         }
         let at = Moment { now: self.now, in_operation: false };
-        let verdict = self.filter.judge(line, at, &mut World);
+        let verdict = self.filter.judge(line, at, &mut self.world);
         self.take(line, &verdict, out)
     }
 
     fn entry(&mut self, line: &Line, out: &mut impl Write) -> Result<(), Stop> {
         let at = Moment { now: now(), in_operation: false };
         let dated = DatedLine { date: &line.date, line: &line.text, time: line.time };
-        let verdict = self.filter.judge_dated(dated, at, &mut World);
+        let verdict = self.filter.judge_dated(dated, at, &mut self.world);
         self.take(&format!("{}{}", line.date, line.text), &verdict, out)
     }
 

@@ -1,21 +1,36 @@
 //! What the tester may ask from the world: names only.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, ToSocketAddrs};
 
 use portcullis_jail::action::Script;
 use portcullis_jail::{History, Id, Outside};
 
-/// The resolver, and nothing else.
-pub(crate) struct World;
+/// So many names are kept; then all are asked for anew.
+const KEPT: usize = 1000;
+
+/// The resolver, and nothing else. A name is asked for once: a log has the same ones again and again, and a name server that does
+/// not know one may take its time to say so.
+#[derive(Default)]
+pub(crate) struct World {
+    known: HashMap<String, Vec<IpAddr>>,
+}
 
 impl Outside for World {
     fn resolve(&mut self, name: &str) -> Result<Vec<IpAddr>, String> {
+        if let Some(addresses) = self.known.get(name) {
+            return Ok(addresses.clone());
+        }
         let mut addresses: Vec<IpAddr> = Vec::new();
         for address in (name, 0).to_socket_addrs().into_iter().flatten().map(|address| address.ip()) {
             if !addresses.contains(&address) {
                 addresses.push(address);
             }
         }
+        if self.known.len() >= KEPT {
+            self.known.clear();
+        }
+        self.known.insert(name.to_owned(), addresses.clone());
         Ok(addresses)
     }
 
@@ -33,5 +48,23 @@ impl Outside for World {
 
     fn history(&mut self, _: &Id, _: bool) -> Option<History> {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_asked_for_once_and_not_all_names_are_kept() {
+        let mut world = World::default();
+        assert_eq!(world.resolve("127.0.0.1"), Ok(vec!["127.0.0.1".parse().unwrap()]));
+        let other: Vec<IpAddr> = vec!["192.0.2.1".parse().unwrap()];
+        world.known.insert("127.0.0.1".into(), other.clone());
+        assert_eq!(world.resolve("127.0.0.1"), Ok(other));
+        for host in 0..=KEPT {
+            world.resolve(&format!("127.0.{}.{}", 1 + host / 250, 1 + host % 250)).unwrap();
+        }
+        assert!(world.known.len() <= KEPT);
     }
 }
