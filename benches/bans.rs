@@ -17,7 +17,7 @@ use std::net::Ipv4Addr;
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
-use portcullis_compliance::{Who, workspace};
+use portcullis_compliance::{Who, workspace, wrong_password};
 
 use scene::{Firewall, Scene, offender};
 use table::{Row, Table, percentile};
@@ -188,7 +188,7 @@ fn slow_mail(table: &mut Table) {
         let mut scene = Scene::new(SIDES[side], Firewall::Nftables, "\n         slow");
         scene.peer.write("conf/action.d/slow.conf", "[Definition]\nactionban = sleep 10\n");
         scene.peer.start();
-        let lines: String = (0..counts[side]).map(|n| roles::failure(offender(n).into())).collect();
+        let lines: String = (0..counts[side]).map(|n| wrong_password(offender(n))).collect();
         let watcher = scene.watch(counts[side]);
         let began = SystemTime::now();
         scene.peer.append("auth.log", &lines);

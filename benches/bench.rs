@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use portcullis_compliance::{Host, Hosts, Peer, SERVER, Who, wait_for, workspace};
+use portcullis_compliance::{Host, Hosts, Peer, SERVER, Who, wait_for, workspace, wrong_password};
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
 const STARTS: usize = 15;
@@ -173,7 +173,7 @@ impl Scene {
     fn latency(&mut self, number: usize) -> Duration {
         let from = attacker(number);
         for _ in 0..4 {
-            self.peer.append("auth.log", &failure(from));
+            self.peer.append("auth.log", &wrong_password(from));
         }
         self.peer.wait_log_times(&format!("[dropbear] Found {from} "), 4);
         // Neither side may profit from a rhythm.
@@ -213,13 +213,6 @@ fn attacker(number: usize) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(192, 0, 2, 100 + number as u8))
 }
 
-/// A line as dropbear has it written, by rsyslog in its traditional format.
-fn failure(from: IpAddr) -> String {
-    let now = Command::new("date").arg("+%b %e %T").env("LC_ALL", "C").output().unwrap().stdout;
-    let now = String::from_utf8(now).unwrap();
-    format!("{} host dropbear[4711]: Bad password attempt for 'root' from {from}:40000\n", now.trim_end())
-}
-
 /// On the server: accepts connections and closes them.
 fn listen() {
     let listener = TcpListener::bind(SocketAddr::new(SERVER, PORT)).unwrap();
@@ -230,7 +223,7 @@ fn listen() {
 
 /// At the attacker: writes the fifth failure, connects until refused, and prints the microseconds between.
 fn strike(log: &str, from: IpAddr) {
-    let line = failure(from);
+    let line = wrong_password(from);
     assert!(knock(from), "refused before the fifth failure");
     let mut log = std::fs::File::options().append(true).open(log).unwrap();
     let begin = Instant::now();

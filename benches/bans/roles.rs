@@ -6,20 +6,13 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use portcullis_compliance::SERVER;
+use portcullis_compliance::{SERVER, wrong_password};
 use portcullis_daemon::act::nft::{self, KeyType, Set, TableFamily};
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
 use crate::scene::offender;
 
 pub(crate) const PORT: u16 = 22;
-
-/// A line as dropbear has it written, by rsyslog in its traditional format.
-pub(crate) fn failure(from: IpAddr) -> String {
-    let now = Command::new("date").arg("+%b %e %T").env("LC_ALL", "C").output().unwrap().stdout;
-    let now = String::from_utf8(now).unwrap();
-    format!("{} host dropbear[4711]: Bad password attempt for 'root' from {from}:40000\n", now.trim_end())
-}
 
 /// On the server: accepts connections and closes them.
 pub(crate) fn listen() {
@@ -32,7 +25,7 @@ pub(crate) fn listen() {
 /// At the attacker: writes the last failure, connects until refused, and prints the microseconds between. `every` is the
 /// pause between two connections in microseconds. If `after` is not empty, it is first waited for in the server's log.
 pub(crate) fn strike(log: &str, from: IpAddr, every: u64, after: &str) {
-    let line = failure(from);
+    let line = wrong_password(from);
     assert!(knock(from), "refused before the last failure");
     if let Some((said, text)) = after.split_once(':') {
         println!("waiting");

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::process::{Child, Command, Stdio};
 
 use crate::program::{require_tools, tool_environment, workspace};
+use crate::skip::skip;
 
 /// The server's address.
 pub const SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
@@ -63,6 +64,11 @@ impl Hosts {
             attacker: Host { pid: attacker, own_mounts: false, own_users },
             holder,
         })
+    }
+
+    /// The same, or the calling test is skipped.
+    pub fn or_skip() -> Option<Self> {
+        Self::new().inspect_err(|reason| skip(reason)).ok()
     }
 }
 

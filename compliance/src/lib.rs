@@ -36,6 +36,7 @@ mod peer;
 mod program;
 mod random;
 mod skip;
+mod syslog;
 
 pub use compare::{Comparison, diff};
 pub use cpu::children_cpu;
@@ -46,6 +47,7 @@ pub use peer::{Output, Peer, Signal, both};
 pub use program::{Who, farm, genuine_root, require_tools, tool, tool_path, workspace};
 pub use random::{Random, number};
 pub use skip::skip;
+pub use syslog::{logged, wrong_password};
 
 use std::time::{Duration, Instant};
 

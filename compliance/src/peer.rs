@@ -13,7 +13,7 @@ use rustix::process::{Pid, kill_process};
 use tempfile::TempDir;
 
 use crate::program::{Who, genuine_root, our_binary, require_tools, tool_environment, workspace};
-use crate::{Host, skip, wait_for};
+use crate::{Host, Hosts, skip, wait_for};
 
 pub use rustix::process::Signal;
 
@@ -121,6 +121,20 @@ impl Peer {
             },
         );
         Some(peer)
+    }
+
+    /// Our server on a host of its own, not started.
+    pub fn guarding() -> Option<(Hosts, Self)> {
+        let hosts = Hosts::or_skip()?;
+        let mut peer = Self::new(Who::Ours)?;
+        peer.on(&hosts.server);
+        Some((hosts, peer))
+    }
+
+    /// Puts the action `portcullis` beside those of Fail2ban.
+    pub fn add_own_action(&self) {
+        let own = workspace().join("catalogue/action.d/portcullis.conf");
+        std::fs::copy(own, self.path("conf/action.d/portcullis.conf")).unwrap();
     }
 
     /// Which program this is.

@@ -9,9 +9,9 @@ mod guarded;
 
 use std::time::{Duration, Instant};
 
-use portcullis_compliance::{Peer, farm, wait_for};
+use portcullis_compliance::{Peer, farm, wait_for, wrong_password};
 
-use guarded::{JAIL, guarded, logged, stand_in, status, wait_status};
+use guarded::{JAIL, guarded, stand_in, status, wait_status};
 
 /// A jail with the stock nftables action and these besides, each with a file of its own.
 fn beside_the_firewall(peer: &Peer, others: &[(&str, &str)]) {
@@ -46,14 +46,8 @@ fn an_action_that_misbehaves_costs_neither_a_ban_nor_the_server() {
     let process = format!("/proc/{}", peer.pid().unwrap());
     let place = || std::fs::read_link(format!("{process}/cwd")).unwrap();
     let (before, began) = (place(), Instant::now());
-    peer.append(
-        "auth.log",
-        &logged("dropbear[1]: Bad password attempt for 'root' from 192.0.2.66:5000").repeat(5),
-    );
-    peer.append(
-        "auth.log",
-        &logged("dropbear[1]: Bad password attempt for 'root' from 192.0.2.67:5000").repeat(5),
-    );
+    peer.append("auth.log", &wrong_password("192.0.2.66").repeat(5));
+    peer.append("auth.log", &wrong_password("192.0.2.67").repeat(5));
     let banned = wait_for(Duration::from_secs(10), || {
         let rules = hosts.server.sh("nft list ruleset");
         (rules.contains("192.0.2.66") && rules.contains("192.0.2.67")).then(|| began.elapsed())
@@ -182,7 +176,7 @@ fn an_emptied_ipset_is_filled_again_when_a_banned_address_shows_up() {
     hosts.server.sh("ipset flush f2b-gate");
     let back = wait_for(Duration::from_secs(20), || {
         std::thread::sleep(Duration::from_secs(1));
-        let line = logged("dropbear[1]: Bad password attempt for 'root' from 192.0.2.66:5000");
+        let line = wrong_password("192.0.2.66");
         peer.append("auth.log", &line.repeat(5));
         hosts.server.sh("ipset list f2b-gate").contains("192.0.2.66").then_some(())
     });

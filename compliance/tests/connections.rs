@@ -21,8 +21,7 @@ fn gate(banaction: &str, settings: &str) -> Option<(Gate, Peer)> {
     let mut peer = Peer::new(Who::Ours)?;
     peer.on(&gate.hosts.server);
     // Our own action, which the Debian configuration does not have.
-    let own = concat!(env!("CARGO_MANIFEST_DIR"), "/../catalogue/action.d/portcullis.conf");
-    std::fs::copy(own, peer.path("conf/action.d/portcullis.conf")).unwrap();
+    peer.add_own_action();
     let log = gate.auth_log();
     let jail = format!(
         "[dropbear]\nenabled = true\nport = ssh\nbackend = auto\nmaxretry = 5\nlogpath = {}\nbanaction = {banaction}\n",

@@ -10,9 +10,9 @@ mod guarded;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
-use portcullis_compliance::{Peer, farm, wait_for};
+use portcullis_compliance::{Peer, farm, logged, wait_for, wrong_password};
 
-use guarded::{JAIL, guarded, logged, stand_in, status, wait_status};
+use guarded::{JAIL, guarded, stand_in, status, wait_status};
 
 #[test]
 fn a_ban_in_the_kernel_is_enforced_and_status_says_that_all_is_well() {
@@ -193,10 +193,7 @@ fn with_nothing_configured_sshd_and_dropbear_are_guarded() {
     peer.write("conf/jail.local", "[sshd]\nlogpath = @DIR@/auth.log\n[dropbear]\nlogpath = @DIR@/auth.log\n");
     peer.write("conf/fail2ban.local", "[Definition]\nlogtarget = @DIR@/fail2ban.log\ndbfile = @DIR@/db\n");
     peer.start();
-    peer.append(
-        "auth.log",
-        &logged("dropbear[1]: Bad password attempt for 'root' from 192.0.2.66:5000").repeat(5),
-    );
+    peer.append("auth.log", &wrong_password("192.0.2.66").repeat(5));
     // As OpenSSH 9.8 and later call themselves.
     let sshd = "sshd-session[2]: Failed password for root from 2001:db8::66 port 5000 ssh2";
     peer.append("auth.log", &logged(sshd).repeat(5));
@@ -216,7 +213,7 @@ fn a_dry_run_tells_and_bans_nobody() {
     let Some((hosts, mut peer)) = guarded("nftables-multiport") else { return };
     under_our_own_name(&peer, "", "--dry-run");
     peer.start();
-    let line = logged("dropbear[1]: Bad password attempt for 'root' from 192.0.2.66:5000");
+    let line = wrong_password("192.0.2.66");
     peer.append("auth.log", &line.repeat(6));
     peer.wait_log("Would ban 192.0.2.66");
     assert!(!peer.log().contains("] Ban "), "{}", peer.log());

@@ -8,19 +8,11 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use portcullis_compliance::{Host, Hosts, Peer, SERVER, Who, skip, wait_for};
+use portcullis_compliance::{Host, Hosts, Peer, SERVER, wait_for, wrong_password};
 
 /// A server that guards a port with this action.
 fn guarded(banaction: &str, port: u16) -> Option<(Hosts, Peer)> {
-    let hosts = match Hosts::new() {
-        Ok(hosts) => hosts,
-        Err(reason) => {
-            skip(&reason);
-            return None;
-        }
-    };
-    let mut peer = Peer::new(Who::Ours)?;
-    peer.on(&hosts.server);
+    let (hosts, mut peer) = Peer::guarding()?;
     peer.write("auth.log", "");
     peer.write(
         "conf/jail.local",
@@ -36,14 +28,7 @@ fn guarded(banaction: &str, port: u16) -> Option<(Hosts, Peer)> {
 /// status are told only once.
 fn fails_until(peer: &Peer, address: &str, text: &str) {
     let said = wait_for(Duration::from_secs(30), || {
-        let now =
-            std::process::Command::new("date").arg("+%b %e %T").env("LC_ALL", "C").output().unwrap().stdout;
-        let now = String::from_utf8(now).unwrap();
-        let line = format!(
-            "{} host dropbear[1]: Bad password attempt for 'root' from {address}:5000\n",
-            now.trim_end()
-        );
-        peer.append("auth.log", &line);
+        peer.append("auth.log", &wrong_password(address));
         std::thread::sleep(Duration::from_millis(300));
         peer.log().contains(text).then_some(())
     });

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use portcullis_compliance::{Comparison, Hosts, Peer, Who, both, skip, wait_for};
+use portcullis_compliance::{Comparison, Hosts, Peer, Who, both, wait_for};
 
 const ACTIONS: [&str; 5] = [
     "iptables-multiport",
@@ -97,13 +97,7 @@ fn has(hosts: &Hosts, tools: [&str; 2], what: &str, present: bool) -> bool {
 
 /// The firewall at each stage of a life.
 fn stages(peer: &mut Peer, banaction: &str, tools: [&str; 2]) -> Option<Vec<(&'static str, String)>> {
-    let hosts = match Hosts::new() {
-        Ok(hosts) => hosts,
-        Err(reason) => {
-            skip(&reason);
-            return None;
-        }
-    };
+    let hosts = Hosts::or_skip()?;
     peer.on(&hosts.server);
     configure(peer, banaction);
     if tools[0] != "iptables" {

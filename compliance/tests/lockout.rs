@@ -7,7 +7,7 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Stdio};
 
-use portcullis_compliance::{FRIEND, Host, Hosts, Peer, SERVER, Who, skip};
+use portcullis_compliance::{FRIEND, Host, Hosts, Peer, SERVER, wrong_password};
 
 const JAIL: &str = "[gate]
 enabled = true
@@ -20,15 +20,7 @@ banaction = nftables-multiport
 ";
 
 fn guarded(settings: &str) -> Option<(Hosts, Peer)> {
-    let hosts = match Hosts::new() {
-        Ok(hosts) => hosts,
-        Err(reason) => {
-            skip(&reason);
-            return None;
-        }
-    };
-    let mut peer = Peer::new(Who::Ours)?;
-    peer.on(&hosts.server);
+    let (hosts, mut peer) = Peer::guarding()?;
     peer.write("auth.log", "");
     peer.write("conf/jail.local", JAIL);
     peer.write("conf/portcullis.conf", settings);
@@ -38,12 +30,7 @@ fn guarded(settings: &str) -> Option<(Hosts, Peer)> {
 
 /// Three wrong passwords from somewhere, as dropbear tells them.
 fn three_failures(peer: &Peer, from: &str) {
-    let now = std::process::Command::new("date").arg("+%b %e %T").env("LC_ALL", "C").output().unwrap().stdout;
-    let now = String::from_utf8(now).unwrap();
-    let from = if from.contains(':') { format!("[{from}]") } else { from.to_owned() };
-    let line =
-        format!("{} host dropbear[1]: Bad password attempt for 'root' from {from}:5000\n", now.trim_end());
-    peer.append("auth.log", &line.repeat(3));
+    peer.append("auth.log", &wrong_password(from).repeat(3));
 }
 
 /// A connection from one of the attacker's addresses to the server's port 2222, open until the child ends. There is a

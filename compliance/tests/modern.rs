@@ -8,7 +8,7 @@ use std::fs::File;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use portcullis_compliance::{Hosts, Output, Peer, Signal, Who, skip, wait_for};
+use portcullis_compliance::{Hosts, Output, Peer, Signal, Who, wait_for, wrong_password};
 use serde_json::Value as Json;
 
 mod modern {
@@ -31,15 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Our server on a host of its own, with this action; not started.
 fn guarded(banaction: &str) -> Option<(Hosts, Peer)> {
-    let hosts = match Hosts::new() {
-        Ok(hosts) => hosts,
-        Err(reason) => {
-            skip(&reason);
-            return None;
-        }
-    };
-    let mut peer = Peer::new(Who::Ours)?;
-    peer.on(&hosts.server);
+    let (hosts, peer) = Peer::guarding()?;
     peer.write("auth.log", "");
     peer.write("conf/jail.local", &format!("{JAIL}banaction = {banaction}\n"));
     Some((hosts, peer))
@@ -242,8 +234,7 @@ fn a_failure_in_a_log_is_seen_as_it_happens_with_the_lines_that_led_to_a_ban() {
     let Some((_hosts, mut peer)) = guarded("nftables-multiport") else { return };
     peer.start();
     let mut follower = spawned(&peer, &["log", "-f"], "events");
-    let now = jiff::Zoned::now().strftime("%b %e %H:%M:%S").to_string();
-    let line = format!("{now} gate dropbear[7]: Bad password attempt for 'root' from 192.0.2.66:4711\n");
+    let line = wrong_password("192.0.2.66");
     peer.append("auth.log", &line.repeat(5));
     let events = wait_file(&peer, "events", "enforced");
     assert_eq!(events.matches("found").count(), 5, "{events}");

@@ -5,20 +5,11 @@
 
 use std::time::Duration;
 
-use portcullis_compliance::{Hosts, Peer, Who, skip, wait_for};
+use portcullis_compliance::{Hosts, Peer, wait_for, wrong_password};
 
 fn guarded(settings: &str, more: &str) -> Option<(Hosts, Peer)> {
-    let hosts = match Hosts::new() {
-        Ok(hosts) => hosts,
-        Err(reason) => {
-            skip(&reason);
-            return None;
-        }
-    };
-    let mut peer = Peer::new(Who::Ours)?;
-    peer.on(&hosts.server);
-    let own = concat!(env!("CARGO_MANIFEST_DIR"), "/../catalogue/action.d/portcullis.conf");
-    std::fs::copy(own, peer.path("conf/action.d/portcullis.conf")).unwrap();
+    let (hosts, mut peer) = Peer::guarding()?;
+    peer.add_own_action();
     peer.write("auth.log", "");
     peer.write("conf/portcullis.conf", settings);
     peer.write(
@@ -33,17 +24,7 @@ fn guarded(settings: &str, more: &str) -> Option<(Hosts, Peer)> {
 
 /// One failure from each of these.
 fn failures<'a>(peer: &Peer, from: impl IntoIterator<Item = &'a str>) {
-    let now = std::process::Command::new("date").arg("+%b %e %T").env("LC_ALL", "C").output().unwrap().stdout;
-    let now = String::from_utf8(now).unwrap();
-    let mut text = String::new();
-    for address in from {
-        let shown = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
-        text.push_str(&format!(
-            "{} host dropbear[1]: Bad password attempt for 'root' from {shown}:5000\n",
-            now.trim_end()
-        ));
-    }
-    peer.append("auth.log", &text);
+    peer.append("auth.log", &from.into_iter().map(wrong_password).collect::<String>());
 }
 
 fn banned(peer: &Peer) -> String {

@@ -8,21 +8,12 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdout, Stdio};
 use std::time::Duration;
 
-use portcullis_compliance::{Host, Hosts, Peer, Who, skip, wait_for};
+use portcullis_compliance::{Host, Hosts, Peer, wait_for};
 
 /// A server with our own action for port 2222 of UDP and TCP.
 fn guarded() -> Option<(Hosts, Peer)> {
-    let hosts = match Hosts::new() {
-        Ok(hosts) => hosts,
-        Err(reason) => {
-            skip(&reason);
-            return None;
-        }
-    };
-    let mut peer = Peer::new(Who::Ours)?;
-    peer.on(&hosts.server);
-    let own = concat!(env!("CARGO_MANIFEST_DIR"), "/../catalogue/action.d/portcullis.conf");
-    std::fs::copy(own, peer.path("conf/action.d/portcullis.conf")).unwrap();
+    let (hosts, peer) = Peer::guarding()?;
+    peer.add_own_action();
     peer.write("auth.log", "");
     peer.write(
         "conf/jail.local",

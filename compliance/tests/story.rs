@@ -4,11 +4,10 @@
 // Helpers of tests are outside `#[test]` functions, where clippy looks for what tests may do.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::process::Command;
 use std::time::Duration;
 
 use portcullis_compliance::{
-    ATTACKER, Attempt, Comparison, FRIEND, Gate, Output, Peer, Who, both, farm, skip,
+    ATTACKER, Attempt, Comparison, FRIEND, Gate, Output, Peer, Who, both, farm, logged, skip,
 };
 
 const JAIL: &str = "[dropbear]
@@ -208,8 +207,6 @@ fn failures_at_sshd_close_the_gate_as_well() {
         let settings = format!("[sshd]\nenabled = true\nlogpath = {}\nbackend = auto\n", log.display());
         peer.write("conf/jail.local", &settings);
         peer.start();
-        let now = Command::new("date").arg("+%b %e %T").env("LC_ALL", "C").output().unwrap().stdout;
-        let now = String::from_utf8(now).unwrap();
         let mut text = String::new();
         for number in 1..=5 {
             let user = ["root", "admin", "invalid user test", "git", "invalid user x y"][number % 5];
@@ -221,7 +218,7 @@ fn failures_at_sshd_close_the_gate_as_well() {
                     5000
                 ),
             ] {
-                text.push_str(&format!("{} host sshd[{pid}]: {line}\n", now.trim_end()));
+                text.push_str(&logged(format_args!("sshd[{pid}]: {line}")));
             }
         }
         // As rsyslog appends to it.

@@ -6,7 +6,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
-use portcullis_compliance::{Hosts, Output, Peer, Who, farm, skip, wait_for};
+use portcullis_compliance::{Hosts, Output, Peer, farm, wait_for};
 
 pub const JAIL: &str = "[gate]
 enabled = true
@@ -19,15 +19,7 @@ bantime = 600
 
 /// Our server on a host of its own, with this action.
 pub fn guarded(banaction: &str) -> Option<(Hosts, Peer)> {
-    let hosts = match Hosts::new() {
-        Ok(hosts) => hosts,
-        Err(reason) => {
-            skip(&reason);
-            return None;
-        }
-    };
-    let mut peer = Peer::new(Who::Ours)?;
-    peer.on(&hosts.server);
+    let (hosts, peer) = Peer::guarding()?;
     peer.write("auth.log", "");
     peer.write("conf/jail.local", &format!("{JAIL}banaction = {banaction}\n"));
     Some((hosts, peer))
@@ -54,10 +46,4 @@ pub fn stand_in(peer: &mut Peer, names: &[&str], text: &str) {
     }
     let farm = peer.path("farm").to_str().unwrap().to_owned();
     peer.env("PATH", farm);
-}
-
-/// A line as syslog writes it, now.
-pub fn logged(message: &str) -> String {
-    let now = std::process::Command::new("date").arg("+%b %e %T").env("LC_ALL", "C").output().unwrap().stdout;
-    format!("{} host {message}\n", String::from_utf8(now).unwrap().trim_end())
 }

@@ -86,8 +86,7 @@ fn the_json_is_as_documented() {
     let Some((_hosts, mut peer)) = guarded("nftables-multiport") else { return };
     peer.start();
     let sections = sections();
-    let now = jiff::Zoned::now().strftime("%b %e %H:%M:%S").to_string();
-    let line = format!("{now} gate dropbear[7]: Bad password attempt for 'root' from 192.0.2.66:4711\n");
+    let line = portcullis_compliance::wrong_password("192.0.2.66");
     peer.append("auth.log", &line.repeat(5));
     peer.wait_log("Ban 192.0.2.66");
     let banned = [

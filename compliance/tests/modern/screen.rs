@@ -3,7 +3,7 @@
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use portcullis_compliance::{Hosts, Peer, Signal, wait_for};
+use portcullis_compliance::{Hosts, Peer, Signal, wait_for, wrong_password};
 
 use crate::{PATIENCE, guarded, kernel, ours};
 
@@ -90,8 +90,7 @@ fn line(peer: &Peer) -> String {
 fn the_live_screen_shows_lifts_and_explains_bans_and_survives_a_restart_of_the_server() {
     let Some((hosts, mut peer)) = guarded("iptables-multiport") else { return };
     peer.start();
-    let now = jiff::Zoned::now().strftime("%b %e %H:%M:%S").to_string();
-    let bad = format!("{now} gate dropbear[7]: Bad password attempt for 'root' from 192.0.2.66:4711\n");
+    let bad = wrong_password("192.0.2.66");
     peer.append("auth.log", &bad.repeat(5));
     peer.wait_log("Ban 192.0.2.66");
     ours(&peer, &["ban", "198.51.100.0/24", "--why", "ticket 4711"]);
