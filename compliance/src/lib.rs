@@ -36,6 +36,7 @@ mod peer;
 mod program;
 mod random;
 mod skip;
+mod socket;
 mod syslog;
 
 pub use compare::{Comparison, diff};
@@ -47,6 +48,7 @@ pub use peer::{Output, Peer, Signal, both};
 pub use program::{Who, farm, genuine_root, require_tools, tool, tool_path, workspace};
 pub use random::{Random, number};
 pub use skip::skip;
+pub use socket::Socket;
 pub use syslog::{logged, wrong_password};
 
 use std::time::{Duration, Instant};

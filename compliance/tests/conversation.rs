@@ -1,16 +1,17 @@
 //! The same conversation: whatever a client sends, our server answers as Fail2ban's does, to its client and to ours.
 //!
-//! The requests are those of `conversation/commands.txt`, and random ones; `CONVERSATION_SEED` repeats those of an earlier run.
+//! The requests are those of `conversation/commands.txt`, and random ones; `SEED` repeats those of an earlier run.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod gets;
 #[path = "conversation/random.rs"]
 mod random;
 
 use std::io::Write as _;
 use std::process::Stdio;
 
-use portcullis_compliance::{Comparison, Output, Peer, Who, both};
+use portcullis_compliance::{Comparison, Output, Peer, Random, Who, both, number};
 
 /// So many random requests, besides those of the list.
 const RANDOM: usize = 1500;
@@ -124,8 +125,7 @@ fn otherwise(line: &str) -> Option<&'static str> {
 
 #[test]
 fn every_request_is_answered_as_by_fail2ban_s_server() {
-    let seed = random::seed("CONVERSATION_SEED");
-    println!("CONVERSATION_SEED={seed}");
+    let seed = Random::seed("conversation");
     let random = random::requests(seed, RANDOM);
     let lines = [listed()[..].to_vec(), vec!["add web2 polling".into()]].concat();
     let run = |peer: &mut Peer| {
@@ -197,9 +197,8 @@ fn talk(server: Who, our_client: bool, lines: &[String], single: &[String]) -> O
 
 #[test]
 fn requests_with_other_types_in_place_of_words_are_answered_alike() {
-    let seed = random::seed("CONVERSATION_SEED");
-    let count = std::env::var("CONVERSATION_ODD").ok().and_then(|count| count.parse().ok()).unwrap_or(ODD);
-    println!("CONVERSATION_SEED={seed}");
+    let seed = Random::seed("conversation, other types");
+    let count = number("CONVERSATION_ODD").map_or(ODD, |count| count as usize);
     let lines = random::odd(seed, count);
     let run = |peer: &mut Peer| {
         prepare(peer);

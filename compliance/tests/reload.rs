@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::format_push_string)]
 
+mod gets;
 #[path = "reload/random.rs"]
 mod random;
 
@@ -14,37 +15,6 @@ use std::time::Duration;
 
 use portcullis_compliance::{Peer, Random, Who, number, wait_for};
 use random::{Configuration, JailOf};
-
-/// What is asked of each jail. `datepattern` depends on the lines that came by, when nobody set it.
-const GETS: &[&str] = &[
-    "logpath",
-    "logencoding",
-    "journalmatch",
-    "ignoreself",
-    "ignoreip",
-    "ignorecommand",
-    "ignorecache",
-    "prefregex",
-    "failregex",
-    "ignoreregex",
-    "usedns",
-    "findtime",
-    "bantime",
-    "bantime.increment",
-    "bantime.factor",
-    "bantime.formula",
-    "bantime.multipliers",
-    "bantime.maxtime",
-    "bantime.rndtime",
-    "bantime.overalljails",
-    "logtimezone",
-    "maxretry",
-    "maxmatches",
-    "maxlines",
-    "datepattern",
-    "actions",
-    "banip",
-];
 
 const GLOBAL_GETS: &[&str] =
     &["loglevel", "logtarget", "syslogsocket", "dbfile", "dbmaxmatches", "dbpurgeage", "allowipv6"];
@@ -86,7 +56,7 @@ fn state(peer: &Peer, jails: &[&str]) -> BTreeMap<String, String> {
     let mut asked: Vec<Vec<String>> = GLOBAL_GETS.iter().map(|what| words(&format!("get {what}"))).collect();
     asked.push(words("status"));
     for jail in jails {
-        asked.extend(GETS.iter().map(|what| words(&format!("get {jail} {what}"))));
+        asked.extend(gets::plain().iter().map(|what| words(&format!("get {jail} {what}"))));
     }
     let mut found: BTreeMap<String, String> = BTreeMap::new();
     let mut properties = Vec::new();

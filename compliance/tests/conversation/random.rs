@@ -3,68 +3,29 @@
 //! Those of [`requests`] are words as people type them; those of [`odd`] are what a script sends that somebody got wrong: other
 //! types in place of words, too few and too many of them, long and strange texts.
 
-/// A seed from this variable of the environment, or from the clock.
-pub(crate) fn seed(variable: &str) -> u64 {
-    let given = std::env::var(variable).ok().and_then(|text| text.parse().ok());
-    let clock =
-        || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64;
-    given.unwrap_or_else(|| clock() % 1_000_000)
-}
+use portcullis_compliance::Random;
 
-/// Marsaglia's xorshift: a test needs no better one.
-struct Dice(u64);
+use super::gets;
 
-impl Dice {
-    fn below(&mut self, most: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) as usize % most
-    }
-
-    fn of<'a>(&mut self, items: &[&'a str]) -> &'a str {
-        items[self.below(items.len())]
-    }
-}
-
+/// `get JAIL …` with more words, or wrong ones.
 const GETS: &[&str] = &[
-    "logpath",
-    "logencoding",
-    "journalmatch",
-    "ignoreself",
-    "ignoreip",
-    "ignorecommand",
-    "ignorecache",
-    "prefregex",
-    "failregex",
-    "ignoreregex",
-    "usedns",
-    "findtime",
-    "bantime",
-    "bantime.increment",
-    "bantime.factor",
-    "bantime.formula",
-    "bantime.maxtime",
-    "bantime.rndtime",
-    "bantime.multipliers",
     "bantime.foo",
-    "datepattern",
-    "logtimezone",
-    "maxretry",
-    "maxmatches",
-    "maxlines",
-    "banned",
     "banned IP",
     "banned IP IP",
-    "banip",
     "banip ,",
-    "actions",
     "actionproperties ACT",
     "actionmethods ACT",
     "action ACT PROP",
     "nope",
     "",
 ];
+
+/// Something that may be asked of a jail.
+fn get(random: &mut Random, plain: &[String]) -> String {
+    let at = random.below(plain.len() + GETS.len());
+    let what = plain.get(at).map_or_else(|| GETS[at - plain.len()], String::as_str);
+    format!("get JAIL {what}")
+}
 
 const SETS: &[&str] = &[
     "idle WORD",
@@ -283,26 +244,27 @@ fn choices(kind: &str) -> &'static [&'static str] {
     }
 }
 
-fn filled(dice: &mut Dice, template: &str) -> String {
+fn filled(random: &mut Random, template: &str) -> String {
     let words = template.split(' ').map(|word| match choices(word) {
         [] => word,
-        choices => dice.of(choices),
+        choices => random.pick(choices),
     });
     words.collect::<Vec<_>>().join(" ").trim_end().to_owned()
 }
 
 /// So many requests as lines of words.
 pub(crate) fn requests(seed: u64, count: usize) -> Vec<String> {
-    let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut random = Random::new(seed);
+    let plain = gets::plain();
     // Nobody is banned by a failure that a random word brings about.
     let mut lines = vec!["set web maxretry 1000".to_owned(), "set ssh maxretry 1000".to_owned()];
     while lines.len() < count {
-        let template = match dice.below(10) {
-            0 | 1 => dice.of(SERVER).to_owned(),
-            2..=4 => format!("get JAIL {}", dice.of(GETS)),
-            _ => format!("set JAIL {}", dice.of(SETS)),
+        let template = match random.below(10) {
+            0 | 1 => random.pick(SERVER).to_owned(),
+            2..=4 => get(&mut random, &plain),
+            _ => format!("set JAIL {}", random.pick(SETS)),
         };
-        lines.push(filled(&mut dice, &template));
+        lines.push(filled(&mut random, &template));
     }
     lines
 }
@@ -390,41 +352,44 @@ fn is_delicate(template: &str) -> bool {
         .any(|word| template.contains(word))
 }
 
-fn odd_value(dice: &mut Dice) -> String {
-    match dice.below(12) {
+fn odd_value(random: &mut Random) -> String {
+    match random.below(12) {
         0 => {
-            let letter = dice.of(&["x", "é", "%", "<", "日"]);
-            let times = [31, 255, 256, 5000, 20_000][dice.below(5)];
+            let letter = random.pick(&["x", "é", "%", "<", "日"]);
+            let times = [31, 255, 256, 5000, 20_000][random.below(5)];
             format!("\"{}\"", letter.repeat(times))
         }
-        _ => dice.of(ODD).to_owned(),
+        _ => random.pick(ODD).to_owned(),
     }
 }
 
 /// Requests with something wrong in them.
 pub(crate) fn odd(seed: u64, count: usize) -> Vec<String> {
-    let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut random = Random::new(seed);
+    let plain = gets::plain();
     let mut lines = vec!["set web maxretry 1000".to_owned(), "set ssh maxretry 1000".to_owned()];
     while lines.len() < count {
-        let template = match dice.below(10) {
-            0..=2 => dice.of(SERVER).to_owned(),
-            3 | 4 => format!("get JAIL {}", dice.of(GETS)),
-            _ => format!("set JAIL {}", dice.of(SETS)),
+        let template = match random.below(10) {
+            0..=2 => random.pick(SERVER).to_owned(),
+            3 | 4 => get(&mut random, &plain),
+            _ => format!("set JAIL {}", random.pick(SETS)),
         };
         if is_delicate(&template) {
             continue;
         }
-        let serde_json::Value::Array(words) = super::request(&filled(&mut dice, &template)) else { continue };
+        let serde_json::Value::Array(words) = super::request(&filled(&mut random, &template)) else {
+            continue;
+        };
         let mut words: Vec<String> = words.iter().map(ToString::to_string).collect();
         let keeps = template.split(' ').any(|word| KEEPING.contains(&word) || word.starts_with("bantime."));
-        for _ in 0..=dice.below(2) {
-            let odd = odd_value(&mut dice);
+        for _ in 0..=random.below(2) {
+            let odd = odd_value(&mut random);
             if keeps && !odd.starts_with('"') {
                 continue;
             }
             // What is wrong stands further behind more often: nearly everything goes wrong with the first words.
-            let at = dice.below(words.len() + 1).max(dice.below(words.len() + 1));
-            match dice.below(8) {
+            let at = random.below(words.len() + 1).max(random.below(words.len() + 1));
+            match random.below(8) {
                 0 => words.insert(at, odd),
                 1 => words.truncate(at),
                 2 => words.push(odd),
@@ -433,8 +398,8 @@ pub(crate) fn odd(seed: u64, count: usize) -> Vec<String> {
             }
         }
         let request = format!("[{}]", words.join(", "));
-        lines.push(match dice.below(40) {
-            0 => format!("{{\"@\": \"just\", \"v\": {}}}", odd_value(&mut dice)),
+        lines.push(match random.below(40) {
+            0 => format!("{{\"@\": \"just\", \"v\": {}}}", odd_value(&mut random)),
             1 if !keeps => format!("{{\"@\": \"tuple\", \"v\": {request}}}"),
             2 => format!("[{request}]"),
             3 => format!("[\"server-stream\", [{request}]]"),
@@ -454,10 +419,7 @@ pub(crate) fn read_back() -> Vec<String> {
             .map(String::from)
             .into();
     for jail in ["web", "ssh"] {
-        let plain = GETS.iter().filter(|get| {
-            get.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'.') && !get.is_empty()
-        });
-        lines.extend(plain.map(|get| format!("get {jail} {get}")));
+        lines.extend(gets::plain().iter().map(|get| format!("get {jail} {get}")));
         lines.push(format!("get {jail} banip --with-time"));
         lines.push(format!("status {jail}"));
         for action in ["act", "act2", "act3"] {

@@ -1,12 +1,14 @@
-//! Every command, once: its words, how they are parsed, how its reply is shown, and one line of help for each form.
+//! Every command, once: its words, how they are parsed, of which type its reply is and how that is shown, and one line of help
+//! for each form.
 //!
-//! [`Request::parse`](crate::Request::parse), [`show`](crate::show) and the client's help go by this table; so can manual pages
-//! and completions. The order is the help's.
+//! [`Request::parse`](crate::Request::parse), [`show`](crate::show), the client's help, the manual and completions in shells go by
+//! this table. The order is the help's.
 
 mod arguments;
 mod globals;
 mod jails;
 mod ours;
+mod reply;
 
 use portcullis_value::{Exception, Value};
 
@@ -15,6 +17,7 @@ use crate::show::Show;
 use crate::words::Words;
 
 pub use arguments::{Argument, Kind};
+pub use reply::Type;
 
 /// A command in the table.
 #[derive(Clone, Copy)]
@@ -23,6 +26,8 @@ pub struct Entry {
     pub name: &'static str,
     /// Where it stands, and how its arguments are read.
     pub(crate) at: At,
+    /// What it answers.
+    pub reply: Type,
     /// How a reply is shown as text.
     pub show: Show,
     /// The ways to call it that the help tells.
@@ -143,6 +148,11 @@ impl Entry {
             At::JailGet(_) => Place::JailGet,
             At::JailSet(_) => Place::JailSet,
         }
+    }
+
+    /// Whether it goes to the server; else only the client knows it.
+    pub fn is_sent(&self) -> bool {
+        !matches!(self.at, At::Client)
     }
 
     /// The words before the arguments, as the help writes them: `set <JAIL> banip`.

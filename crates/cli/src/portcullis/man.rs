@@ -204,6 +204,11 @@ fn client() -> String {
     }
     page.section("ARGUMENTS");
     types(&mut page);
+    page.section("REPLIES");
+    page.text("What a script that unpickles replies gets behind the 0 of a command that was carried out, in Python's words:");
+    for entry in entries().filter(|entry| entry.is_sent() && !entry.name.starts_with("portcullis-")) {
+        page.term(&entry.words(), &entry.reply.to_string());
+    }
     page.section("EXIT STATUS");
     page.term("0", "the command was carried out");
     page.term("255", "it was not; why is said");

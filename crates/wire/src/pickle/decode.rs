@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use portcullis_value::{Exception, Value};
 
 use super::Error;
-use super::literal::{little_endian, raw_unicode_escape, unescape};
+use super::literal::{ascii, float, int, little_endian, long, raw_unicode_escape, slot, unescape, utf8};
 // The opcodes are the vocabulary of this file.
 #[allow(clippy::wildcard_imports)]
 use super::opcode::*;
@@ -98,6 +98,22 @@ enum Node {
     Exception { class: String, args: Vec<usize> },
 }
 
+impl Node {
+    /// Python's name of what it is.
+    fn type_name(&self) -> String {
+        let name = match self {
+            Node::Plain(value) => value.type_name(),
+            Node::List(_) => "list",
+            Node::Tuple(_) => "tuple",
+            Node::Set(_) => "set",
+            Node::Dict(_) => "dict",
+            Node::Class(_) => "type",
+            Node::Exception { .. } => "Exception",
+        };
+        name.to_owned()
+    }
+}
+
 struct Machine<'p> {
     input: &'p [u8],
     classes: Classes,
@@ -130,12 +146,18 @@ impl<'p> Machine<'p> {
     }
 
     /// The rest of the line.
-    fn line(&mut self, opcode: u8) -> Result<&'p str, Error> {
+    fn line(&mut self) -> Result<&'p [u8], Error> {
         let end = self.input.iter().position(|byte| *byte == b'\n').ok_or(Error::Truncated)?;
         let line = self.take(end + 1)?;
-        std::str::from_utf8(&line[..end])
-            .map(|line| line.strip_suffix('\r').unwrap_or(line))
-            .map_err(|_| Error::Argument(opcode))
+        Ok(&line[..end])
+    }
+
+    /// The rest of the line, which must not be empty.
+    fn argument(&mut self, opcode: u8) -> Result<&'p str, Error> {
+        match self.line()? {
+            [] => Err(Error::Truncated),
+            line => std::str::from_utf8(line).map_err(|_| Error::Argument(opcode)),
+        }
     }
 
     fn push(&mut self, node: Node) -> Result<(), Error> {
@@ -151,8 +173,15 @@ impl<'p> Machine<'p> {
         self.push(Node::Plain(value.into()))
     }
 
+    /// What Python 2 wrote of its strings: Python 3 reads ASCII only.
+    fn ascii(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let text = ascii(bytes)?;
+        self.plain(text)
+    }
+
     fn text(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.plain(String::from_utf8_lossy(bytes).into_owned())
+        let text = utf8(bytes)?;
+        self.plain(text)
     }
 
     fn top(&self) -> Result<usize, Error> {
@@ -184,7 +213,8 @@ impl<'p> Machine<'p> {
         let top = self.top()?;
         match (opcode, &mut self.nodes[top]) {
             (APPEND | APPENDS, Node::List(list)) | (ADDITEMS, Node::Set(list)) => list.append(&mut items),
-            _ => return Err(Error::Operand(opcode)),
+            (ADDITEMS, other) => return Err(Error::Object(other.type_name(), "has no attribute 'add'")),
+            (_, other) => return Err(Error::Object(other.type_name(), "has no attribute 'append'")),
         }
         Ok(())
     }
@@ -194,7 +224,7 @@ impl<'p> Machine<'p> {
         let top = self.top()?;
         match &mut self.nodes[top] {
             Node::Dict(dict) => dict.extend(pairs),
-            _ => return Err(Error::Operand(opcode)),
+            other => return Err(Error::Object(other.type_name(), "does not support item assignment")),
         }
         Ok(())
     }
@@ -218,7 +248,11 @@ impl<'p> Machine<'p> {
         loop {
             let [opcode] = self.array().map_err(|_| Error::OutOfInput)?;
             if opcode == STOP {
-                return self.pop();
+                // An open mark is no object, but objects behind it are.
+                return match self.marks.last() {
+                    Some(height) if *height == self.stack.len() => Err(Error::UnexpectedMark),
+                    _ => self.pop(),
+                };
             }
             // Opcodes that only push what is there already make no node.
             if self.stack.len() > self.limits.items || self.marks.len() > self.limits.items {
@@ -247,8 +281,8 @@ impl<'p> Machine<'p> {
                 self.plain(number)
             }
             FLOAT => {
-                let number = portcullis_value::float(&self.line(opcode)?.into());
-                self.plain(number.map_err(|_| Error::Argument(opcode))?)
+                let number = float(self.argument(opcode)?)?;
+                self.plain(number)
             }
             STRING | UNICODE | SHORT_BINSTRING | SHORT_BINUNICODE | BINSTRING | BINUNICODE | BINUNICODE8
             | SHORT_BINBYTES | BINBYTES | BINBYTES8 | BYTEARRAY8 => self.string(opcode),
@@ -305,8 +339,8 @@ impl<'p> Machine<'p> {
             }
             PUT | BINPUT | LONG_BINPUT | GET | BINGET | LONG_BINGET | MEMOIZE => self.memo(opcode),
             GLOBAL => {
-                let module = self.line(opcode)?;
-                let name = self.line(opcode)?;
+                let module = self.argument(opcode)?;
+                let name = self.argument(opcode)?;
                 let class = self.classes.named(module, name)?;
                 self.push(Node::Class(class))
             }
@@ -323,33 +357,37 @@ impl<'p> Machine<'p> {
             BININT1 => i64::from(self.array::<1>()?[0]),
             BININT2 => i64::from(u16::from_le_bytes(self.array()?)),
             LONG1 => little_endian(self.counted::<1>()?)?,
-            LONG4 => little_endian(self.counted::<4>()?)?,
-            _ => {
-                let line = self.line(opcode)?;
-                match (opcode, line) {
-                    (INT, "00") => return self.plain(false),
-                    (INT, "01") => return self.plain(true),
-                    (_, line) => {
-                        let digits = line.trim().strip_suffix('L').unwrap_or(line).trim();
-                        let bare = digits.strip_prefix(['-', '+']).unwrap_or(digits);
-                        if bare.is_empty() || !bare.bytes().all(|byte| byte.is_ascii_digit()) {
-                            return Err(Error::Argument(opcode));
-                        }
-                        digits.parse().map_err(|_| Error::BigInteger)?
-                    }
+            LONG4 => {
+                if self.input.get(3).is_some_and(|high| high & 0x80 != 0) {
+                    return Err(Error::NegativeCount);
                 }
+                little_endian(self.counted::<4>()?)?
             }
+            LONG => long(self.argument(opcode)?)?,
+            _ => match self.argument(opcode)? {
+                "00" => return self.plain(false),
+                "01" => return self.plain(true),
+                line => int(line)?,
+            },
         };
         self.plain(number)
     }
 
     fn string(&mut self, opcode: u8) -> Result<(), Error> {
         match opcode {
-            SHORT_BINSTRING | SHORT_BINUNICODE => {
+            SHORT_BINSTRING => {
+                let bytes = self.counted::<1>()?;
+                self.ascii(bytes)
+            }
+            BINSTRING => {
+                let bytes = self.counted::<4>()?;
+                self.ascii(bytes)
+            }
+            SHORT_BINUNICODE => {
                 let bytes = self.counted::<1>()?;
                 self.text(bytes)
             }
-            BINSTRING | BINUNICODE => {
+            BINUNICODE => {
                 let bytes = self.counted::<4>()?;
                 self.text(bytes)
             }
@@ -370,20 +408,16 @@ impl<'p> Machine<'p> {
                 self.plain(Value::Bytes(bytes))
             }
             UNICODE => {
-                let end = self.input.iter().position(|byte| *byte == b'\n').ok_or(Error::Truncated)?;
-                let line = self.take(end + 1)?;
-                let text = raw_unicode_escape(&line[..end]);
+                let text = raw_unicode_escape(self.line()?)?;
                 self.plain(text)
             }
-            _ => {
-                let quoted = self.line(opcode)?.trim();
-                let quote = quoted.chars().next().filter(|c| matches!(c, '\'' | '"'));
-                let inner = quote
-                    .and_then(|quote| quoted.strip_prefix(quote)?.strip_suffix(quote))
-                    .ok_or(Error::Argument(opcode))?;
-                let bytes = unescape(inner).ok_or(Error::Argument(opcode))?;
-                self.text(&bytes)
-            }
+            _ => match self.line()? {
+                [first @ (b'\'' | b'"'), inner @ .., last] if first == last => {
+                    let bytes = unescape(inner)?;
+                    self.ascii(&bytes)
+                }
+                _ => Err(Error::Unquoted),
+            },
         }
     }
 
@@ -392,7 +426,11 @@ impl<'p> Machine<'p> {
             MEMOIZE => self.memo.len() as u64,
             BINPUT | BINGET => u64::from(self.array::<1>()?[0]),
             LONG_BINPUT | LONG_BINGET => u64::from(u32::from_le_bytes(self.array()?)),
-            _ => self.line(opcode)?.trim().parse().map_err(|_| Error::Argument(opcode))?,
+            _ => {
+                let slot = slot(self.argument(opcode)?)?;
+                u64::try_from(slot)
+                    .map_err(|_| if opcode == PUT { Error::NegativePut } else { Error::NoMemo(0) })?
+            }
         };
         if matches!(opcode, GET | BINGET | LONG_BINGET) { self.recall(slot) } else { self.memoize(slot) }
     }
@@ -474,7 +512,7 @@ impl<'p> Machine<'p> {
 
 fn pairs(opcode: u8, items: &[usize]) -> Result<Vec<(usize, usize)>, Error> {
     if !items.len().is_multiple_of(2) {
-        return Err(Error::Operand(opcode));
+        return Err(Error::OddItems(if opcode == DICT { "DICT" } else { "SETITEMS" }));
     }
     Ok(items.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect())
 }

@@ -1,7 +1,7 @@
 //! Replies as people read them.
 //!
-//! The command table tells how a command's reply is shown. What has not the expected shape (a server of another version) is
-//! shown as Python shows it.
+//! The command table tells of which type a command's reply is, and how it is shown. What is of another type (from a server of
+//! another version) is shown as Python shows it.
 
 mod stats;
 mod tree;
@@ -21,7 +21,8 @@ pub enum Charset {
 
 /// The reply to the command `words`, as text without the last line feed. `None`: print nothing.
 pub fn reply(words: &[Value], reply: &Value, charset: Charset) -> Option<String> {
-    let show = table::find(words).map_or(Show::Text, |entry| entry.show);
+    let entry = table::find(words).filter(|entry| entry.show == Show::Hidden || entry.reply.fits(reply));
+    let show = entry.map_or(Show::Text, |entry| entry.show);
     let text = match show {
         Show::Hidden => return None,
         Show::Fixed(text) => Some(text.to_owned()),

@@ -3,7 +3,8 @@
 use portcullis_value::{Exception, Value, float, int, options, seconds};
 
 use super::Group::{Basic, Database, JailControl, Logging};
-use super::{At, Entry, Form};
+use super::reply::{BANNED, PERHAPS_INT, PERHAPS_TEXT, STATS, STATUS};
+use super::{At, Entry, Form, Type};
 use crate::request::{NewSetting, Reload, Request, Setting, jail_name};
 use crate::show::Show;
 use crate::words::{Words, cased_text, exception, items, sized_address, sized_text, strict_text, type_error};
@@ -18,12 +19,14 @@ pub(super) static ENTRIES: &[Entry] = &[
     Entry {
         name: "add",
         at: At::Server(add),
+        reply: Type::Str,
         show: Show::Added,
         forms: &[form(JailControl, "<JAIL> <BACKEND>", "makes a jail <JAIL> whose log is read by <BACKEND>")],
     },
     Entry {
         name: "start",
         at: At::Server(|w| Ok(Request::Start(jail_name(w.at(0)?)?))),
+        reply: Type::None,
         show: Show::Fixed("Jail started"),
         forms: &[
             form(Basic, "", "brings up the server, configured, with its jails"),
@@ -33,6 +36,7 @@ pub(super) static ENTRIES: &[Entry] = &[
     Entry {
         name: "restart",
         at: At::Client,
+        reply: Type::None,
         show: Show::Text,
         forms: &[
             form(Basic, "", "stops the server and brings it up again"),
@@ -46,6 +50,7 @@ pub(super) static ENTRIES: &[Entry] = &[
     Entry {
         name: "reload",
         at: At::Server(reload),
+        reply: Type::Str,
         show: Show::Text,
         forms: &[
             form(
@@ -64,6 +69,7 @@ pub(super) static ENTRIES: &[Entry] = &[
     Entry {
         name: "stop",
         at: At::Server(stop),
+        reply: Type::None,
         show: Show::Stopped,
         forms: &[
             form(Basic, "", "ends all jails, then the server"),
@@ -73,6 +79,7 @@ pub(super) static ENTRIES: &[Entry] = &[
     Entry {
         name: "unban",
         at: At::Server(unban),
+        reply: Type::Int,
         show: Show::Text,
         forms: &[
             form(Basic, "--all", "lifts every ban, in all jails and in the database"),
@@ -82,6 +89,7 @@ pub(super) static ENTRIES: &[Entry] = &[
     Entry {
         name: "banned",
         at: At::Server(|w| Ok(Request::Banned(w.from(0).iter().map(sized_address).collect()))),
+        reply: BANNED,
         show: Show::Text,
         forms: &[
             form(Basic, "", "tells for each jail who is banned"),
@@ -91,6 +99,7 @@ pub(super) static ENTRIES: &[Entry] = &[
     Entry {
         name: "status",
         at: At::Server(status),
+        reply: STATUS,
         show: Show::Status,
         forms: &[
             form(Basic, "", "tells how the server is: its jails"),
@@ -101,52 +110,79 @@ pub(super) static ENTRIES: &[Entry] = &[
     Entry {
         name: "stats",
         at: At::Server(|_| Ok(Request::Stats)),
+        reply: STATS,
         show: Show::Stats,
         forms: &[form(Basic, "", "tells the numbers of all jails in a table")],
     },
-    Entry { name: "statistic", at: At::Server(|_| Ok(Request::Stats)), show: Show::Stats, forms: &[] },
-    Entry { name: "statistics", at: At::Server(|_| Ok(Request::Stats)), show: Show::Stats, forms: &[] },
+    Entry {
+        name: "statistic",
+        at: At::Server(|_| Ok(Request::Stats)),
+        reply: STATS,
+        show: Show::Stats,
+        forms: &[],
+    },
+    Entry {
+        name: "statistics",
+        at: At::Server(|_| Ok(Request::Stats)),
+        reply: STATS,
+        show: Show::Stats,
+        forms: &[],
+    },
     Entry {
         name: "ping",
         at: At::Server(|_| Ok(Request::Ping)),
+        reply: Type::Str,
         show: Show::Pong,
         forms: &[form(Basic, "", "asks whether the server is there")],
     },
     Entry {
         name: "echo",
         at: At::Server(|w| Ok(Request::Echo(Value::List(w.from(0).to_vec())))),
+        // The words, in a list or a tuple as they came.
+        reply: Type::Any,
         show: Show::Joined,
         forms: &[form(Basic, "", "lets the server say the words again, to try the line")],
     },
-    Entry { name: "help", at: At::Client, show: Show::Text, forms: &[form(Basic, "", "shows this text")] },
+    Entry {
+        name: "help",
+        at: At::Client,
+        reply: Type::None,
+        show: Show::Text,
+        forms: &[form(Basic, "", "shows this text")],
+    },
     Entry {
         name: "version",
         at: At::Server(|_| Ok(Request::Version)),
+        reply: Type::Str,
         show: Show::Text,
         forms: &[form(Basic, "", "tells the server's version")],
     },
-    Entry { name: "sleep", at: At::Server(sleep), show: Show::Text, forms: &[] },
+    Entry { name: "sleep", at: At::Server(sleep), reply: Type::None, show: Show::Text, forms: &[] },
     Entry {
         name: "server-stream",
         at: At::Server(|w| Ok(Request::ServerStream(items(w.at(0)?)?))),
+        reply: Type::None,
         show: Show::Hidden,
         forms: &[],
     },
     Entry {
         name: "server-status",
         at: At::Server(|_| Ok(Request::ServerStatus)),
+        reply: Type::Str,
         show: Show::Text,
         forms: &[],
     },
     Entry {
         name: "config-error",
         at: At::Server(|w| Ok(Request::ConfigError(w.at(0)?.to_string()))),
+        reply: Type::None,
         show: Show::Text,
         forms: &[],
     },
     Entry {
         name: "loglevel",
         at: At::Set(log_level),
+        reply: Type::Str,
         show: Show::LogLevel,
         forms: &[form(
             Logging,
@@ -158,12 +194,14 @@ pub(super) static ENTRIES: &[Entry] = &[
     Entry {
         name: "loglevel",
         at: At::Get(Setting::LogLevel),
+        reply: Type::Str,
         show: Show::LogLevel,
         forms: &[form(Logging, "", "tells how talkative the log is")],
     },
     Entry {
         name: "logtarget",
         at: At::Set(log_target),
+        reply: Type::Str,
         show: Show::LogTarget,
         forms: &[form(
             Logging,
@@ -174,12 +212,14 @@ pub(super) static ENTRIES: &[Entry] = &[
     Entry {
         name: "logtarget",
         at: At::Get(Setting::LogTarget),
+        reply: Type::Str,
         show: Show::LogTarget,
         forms: &[form(Logging, "", "tells where the log goes")],
     },
     Entry {
         name: "syslogsocket",
         at: At::Set(|w| Ok(NewSetting::SyslogSocket(w.text(0)?))),
+        reply: Type::Str,
         show: Show::SyslogSocket,
         forms: &[form(
             Logging,
@@ -190,18 +230,21 @@ pub(super) static ENTRIES: &[Entry] = &[
     Entry {
         name: "syslogsocket",
         at: At::Get(Setting::SyslogSocket),
+        reply: Type::Str,
         show: Show::SyslogSocket,
         forms: &[form(Logging, "", "tells where syslog is looked for")],
     },
     Entry {
         name: "flushlogs",
         at: At::Server(|_| Ok(Request::FlushLogs)),
+        reply: Type::Str,
         show: Show::Flushed,
         forms: &[form(Logging, "", "closes the log file and opens it anew, after a rotation")],
     },
     Entry {
         name: "dbfile",
         at: At::Set(db_file),
+        reply: PERHAPS_TEXT,
         show: Show::DbFile,
         forms: &[form(
             Database,
@@ -212,38 +255,50 @@ pub(super) static ENTRIES: &[Entry] = &[
     Entry {
         name: "dbfile",
         at: At::Get(Setting::DbFile),
+        reply: PERHAPS_TEXT,
         show: Show::DbFile,
         forms: &[form(Database, "", "tells which file the database is")],
     },
     Entry {
         name: "dbmaxmatches",
         at: At::Set(|w| Ok(NewSetting::DbMaxMatches(w.at(0).and_then(int)))),
+        reply: PERHAPS_INT,
         show: Show::Text,
         forms: &[form(Database, "<INT>", "keeps no more than <INT> log lines with a ban in the database")],
     },
     Entry {
         name: "dbmaxmatches",
         at: At::Get(Setting::DbMaxMatches),
+        reply: PERHAPS_INT,
         show: Show::Text,
         forms: &[form(Database, "", "tells how many log lines are kept with a ban in the database")],
     },
     Entry {
         name: "dbpurgeage",
         at: At::Set(|w| Ok(NewSetting::DbPurgeAge(w.at(0).and_then(seconds)))),
+        reply: Type::OneOf(&[Type::None, Type::Number]),
         show: Show::PurgeAge,
         forms: &[form(Database, "<SECONDS>", "forgets bans that ended more than <SECONDS> ago")],
     },
     Entry {
         name: "dbpurgeage",
         at: At::Get(Setting::DbPurgeAge),
+        reply: Type::OneOf(&[Type::None, Type::Number]),
         show: Show::PurgeAge,
         forms: &[form(Database, "", "tells after how many seconds an old ban is forgotten")],
     },
-    Entry { name: "thread", at: At::Set(thread), show: Show::Text, forms: &[] },
-    Entry { name: "thread", at: At::Get(Setting::Thread), show: Show::Text, forms: &[] },
+    Entry { name: "thread", at: At::Set(thread), reply: Type::None, show: Show::Text, forms: &[] },
+    Entry {
+        name: "thread",
+        at: At::Get(Setting::Thread),
+        reply: Type::Dict(&Type::Int),
+        show: Show::Text,
+        forms: &[],
+    },
     Entry {
         name: "allowipv6",
         at: At::Set(|w| Ok(NewSetting::AllowIpv6(w.at(0)?.clone()))),
+        reply: Type::Any,
         show: Show::Text,
         forms: &[],
     },
