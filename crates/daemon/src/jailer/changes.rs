@@ -1,13 +1,15 @@
 //! How a jail starts, changes and ends: which files it follows and which actions it has.
 
 use std::collections::HashSet;
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
 use crossbeam_channel::bounded;
 use portcullis_jail::action::Action;
-use portcullis_jail::{Level, LogLine, Ticket};
-use portcullis_value::Exception;
+use portcullis_jail::time::local_text;
+use portcullis_jail::{Level, LogLine, Ticket, Timestamp};
+use portcullis_value::{Exception, Value};
 use portcullis_wire::event::Kind;
 use portcullis_wire::request::JailSet;
 
@@ -18,7 +20,7 @@ use super::surroundings::now;
 use crate::act::worker::{self, Carriage, Worker};
 use crate::events::Event;
 use crate::journal::{Selection, Start};
-use crate::watch::{Follow, FollowJournal, JournalWatch};
+use crate::watch::{Follow, FollowJournal, JournalWatch, Sought, seek};
 
 impl Running {
     pub(super) fn set_definition(&mut self, what: JailSet) -> Answer {
@@ -135,6 +137,7 @@ impl Running {
             };
             let shown = portcullis_value::repr_str(&path.to_string_lossy());
             log.info("filter", format!("Added logfile: {shown} (pos = {position}, hash = {hash})"));
+            let position = if tail { position } else { self.young_from(&path, position) };
             self.watch().follow(Follow {
                 jail: Arc::clone(&jail),
                 path,
@@ -143,6 +146,34 @@ impl Running {
                 inbox: self.lines.clone(),
             });
         }
+    }
+
+    /// Where in a file behind `position` the lines begin that are not older than `findtime`.
+    fn young_from(&mut self, path: &Path, position: u64) -> u64 {
+        let encoding = self.definition.encoding;
+        // A file that cannot be opened now is read from there when it can be.
+        let Ok(file) = File::open(path) else { return position };
+        if encoding.is_wide() {
+            return position;
+        }
+        let now = now();
+        let since = now.0 - self.definition.findtime.as_f64();
+        let filter = &mut self.definition.jail.filter;
+        let sought = seek(&file, position, since, |line| {
+            let (text, _) = encoding.decode(line);
+            filter.time_of(text.trim_end_matches(['\r', '\n']), now).map(|time| time.0)
+        });
+        let Ok(Sought { position, size, found, seeks }) = sought else { return position };
+        let log = &self.surroundings.log;
+        let debug = |text| log.say(Level::DEBUG, "filter", text);
+        let zone = jiff::tz::TimeZone::system();
+        let shown = |at: f64| format!("{} ({})", Value::Float(at).repr(), local_text(Timestamp(at), &zone));
+        debug(format!("Seek to find time {}, file size {size}", shown(since)));
+        if size > 0 {
+            let found = found.map_or_else(|| "None ()".into(), shown);
+            debug(format!("Position {position} from {size}, found time {found} within {seeks} seeks"));
+        }
+        position
     }
 
     /// Begins to read the journal, if that is what the jail reads: where another left off, or where the database says.

@@ -7,6 +7,7 @@
 
 mod driver;
 mod entries;
+mod seek;
 mod tail;
 
 use std::path::Path;
@@ -19,6 +20,7 @@ use crate::journal::Entry;
 
 pub use driver::Watch;
 pub use entries::{FollowJournal, JournalWatch};
+pub(crate) use seek::{Sought, seek};
 pub use tail::{FirstLine, first_line};
 
 /// How a jail's files are watched.

@@ -276,7 +276,8 @@ impl Reader {
                 None => at += 1,
             }
         }
-        self.in_operation = true;
+        // An empty file was not read to an end: there was none.
+        self.in_operation = self.in_operation || self.cursors.iter().any(Cursor::has_content);
         true
     }
 }
@@ -293,6 +294,10 @@ impl Cursor {
         };
         cursor.advance(position);
         cursor
+    }
+
+    fn has_content(&self) -> bool {
+        self.of.file.metadata().is_ok_and(|meta| meta.len() > 0)
     }
 
     /// Goes to `position`, and keeps the beginning of the file up to there, so that a replaced text is noticed.
@@ -493,6 +498,19 @@ mod tests {
         log.tail.read(&mut progress);
         log.append("a.log", "new\n");
         log.tail.read(&mut progress);
+        let flags: Vec<bool> = log.lines.try_iter().map(|b| b.in_operation).collect();
+        assert_eq!(flags, [false, true]);
+    }
+
+    #[test]
+    fn an_empty_file_has_no_end_to_reach() {
+        let mut log = Log::with("", 9);
+        let mut progress = Progress::default();
+        log.tail.read(&mut progress);
+        for text in ["old\n", "new\n"] {
+            log.append("a.log", text);
+            log.tail.read(&mut progress);
+        }
         let flags: Vec<bool> = log.lines.try_iter().map(|b| b.in_operation).collect();
         assert_eq!(flags, [false, true]);
     }

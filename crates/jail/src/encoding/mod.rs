@@ -80,6 +80,11 @@ impl Encoding {
         Some(Encoding(kind))
     }
 
+    /// Whether a character has two bytes or four, so that the byte of a line end may be half of something else.
+    pub fn is_wide(&self) -> bool {
+        matches!(self.0, Kind::Wide(_))
+    }
+
     /// The text of a line, and whether some of its bytes are none.
     pub fn decode<'b>(&self, bytes: &'b [u8]) -> (Cow<'b, str>, bool) {
         match self.0 {

@@ -194,6 +194,12 @@ impl Clock {
         }
     }
 
+    /// When a line says that it was written.
+    pub(super) fn time_of(&mut self, line: &str, at: &Moment) -> Option<Timestamp> {
+        let found = self.dating.find(line, at)?;
+        self.dating.parse(line, &found, at).ok()
+    }
+
     /// Which template takes the date of a line, and where it stands.
     pub(super) fn explain(&mut self, line: &str, at: &Moment) -> Option<DateCut> {
         let found = self.dating.find(line, at)?;

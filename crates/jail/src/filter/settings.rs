@@ -256,6 +256,11 @@ impl Filter {
         self.clock.detector(now).map(|detector| &*detector)
     }
 
+    /// When a line says that it was written. The detector remembers which template found that.
+    pub fn time_of(&mut self, line: &str, now: Timestamp) -> Option<Timestamp> {
+        self.clock.time_of(line, &super::Moment { now, in_operation: false })
+    }
+
     /// The date detector, if there is one yet.
     pub fn known_detector(&self) -> Option<&Detector> {
         self.clock.known_detector()
