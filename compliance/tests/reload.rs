@@ -335,3 +335,95 @@ fn no_line_is_lost_or_counted_twice_while_reloads_go_on() {
         assert_eq!((all.len(), different.len()), (written as usize, written as usize), "{jail}");
     }
 }
+
+/// Another backend makes another jail. Without a database it goes on with the bans and the positions of the one before it.
+#[test]
+fn another_backend_loses_no_ban_and_no_position_without_a_database() {
+    let Some(mut peer) = Peer::new(Who::Ours) else { return };
+    peer.write(
+        "conf/filter.d/plain.conf",
+        "[Definition]\nfailregex = ^fail from <HOST>$\ndatepattern = {NONE}\n",
+    );
+    peer.write("conf/action.d/hold.conf", HOLD);
+    peer.write("conf/fail2ban.d/test.conf", "[Definition]\ndbfile = None\n");
+    // The paths of the test come after it.
+    let paths = peer.read("conf/fail2ban.local").replace("dbfile", "unused");
+    peer.write("conf/fail2ban.local", &paths);
+    peer.write("a.log", "");
+    let configure = |peer: &Peer, backend: &str, bantime: &str| {
+        let text = format!(
+            "[web]\nenabled = true\nfilter = plain\nlogpath = @DIR@/a.log\nmaxretry = 3\nbackend = {backend}\n\
+             bantime = {bantime}\naction = hold\n"
+        );
+        peer.write("conf/jail.d/test.conf", &text);
+    };
+    configure(&peer, "polling", "1h");
+    peer.start();
+    assert_eq!(peer.client(&["get", "dbfile"]).stdout.trim(), "Database currently disabled");
+    peer.append("a.log", &"fail from 198.51.100.1\n".repeat(3));
+    peer.wait_log("[web] Ban 198.51.100.1");
+    peer.append("a.log", "fail from 198.51.100.2\nfail from 198.51.100.2\n");
+    peer.wait_log_times("[web] Found 198.51.100.2", 2);
+    assert_eq!(peer.client(&["set", "web", "banip", "198.51.100.3"]).stdout.trim(), "1");
+    assert_eq!(peer.client(&["unban", "198.51.100.1"]).stdout.trim(), "1");
+    for (backend, bantime) in [("auto", "1h"), ("pyinotify", "-1"), ("polling", "2h")] {
+        configure(&peer, backend, bantime);
+        let reload = peer.client(&["reload"]);
+        assert_eq!(reload.stdout.trim(), "OK", "{reload}\n{}", peer.log());
+        peer.append("a.log", &format!("fail from 198.51.100.{}\n", 10 + backend.len()));
+        peer.wait_log(&format!("[web] Found 198.51.100.{}", 10 + backend.len()));
+        let banned = peer.client(&["get", "web", "banip"]).stdout;
+        assert_eq!(banned.trim(), "198.51.100.3", "{backend}\n{}", peer.log());
+        let held = wait_for(Duration::from_secs(20), || {
+            peer.path("held/web/hold/none/198.51.100.3").exists().then_some(())
+        });
+        assert!(held.is_some(), "{backend}: the action does not hold it\n{}", peer.log());
+    }
+    // What was read before was not read again.
+    assert_eq!(peer.log().matches("[web] Found 198.51.100.1 ").count(), 3, "{}", peer.log());
+    assert_eq!(peer.log().matches("[web] Found 198.51.100.2 ").count(), 2, "{}", peer.log());
+    peer.stop();
+}
+
+/// What `portcullis.conf` says of actions holds after a reload, whether or not an action itself was changed.
+#[test]
+fn a_changed_portcullis_conf_reaches_actions_that_are_otherwise_unchanged() {
+    let Some((_hosts, mut peer)) = Peer::guarding() else { return };
+    peer.write(
+        "conf/jail.d/test.conf",
+        "[DEFAULT]\nbackend = polling\nlogpath = @DIR@/a.log\nfilter = dropbear\nbanaction = nftables-multiport\n\
+         [one]\nenabled = true\n[two]\nenabled = true\nport = 80\n",
+    );
+    peer.write("a.log", "");
+    peer.write("conf/portcullis.conf", "[DEFAULT]\nnativeactions = true\n");
+    peer.start();
+    for jail in ["one", "two"] {
+        assert_eq!(peer.client(&["set", jail, "banip", "198.51.100.66"]).stdout.trim(), "1");
+    }
+    // Which program carries out the action of each jail.
+    let by = |peer: &Peer| -> Vec<String> {
+        let status = peer.run("portcullis", &["status", "--json", "-c", "@DIR@/conf"]);
+        let status: serde_json::Value = serde_json::from_str(&status.stdout).unwrap();
+        let jails = status["jails"].as_array().unwrap();
+        jails.iter().map(|jail| jail["actions"][0]["by"].as_str().unwrap().to_owned()).collect()
+    };
+    let before = by(&peer);
+    peer.write("conf/portcullis.conf", "[two]\nnativeactions = false\n");
+    let reload = peer.client(&["reload"]);
+    assert_eq!(reload.stdout.trim(), "OK", "{reload}\n{}", peer.log());
+    let after = by(&peer);
+    assert_eq!(after[0], before[0], "{before:?} {after:?}");
+    assert_ne!(after[1], before[1], "{before:?} {after:?}");
+    for jail in ["one", "two"] {
+        let enforced = || {
+            let about =
+                peer.run("portcullis", &["banned", "198.51.100.66", "--json", "-c", "@DIR@/conf"]).stdout;
+            let about: serde_json::Value = serde_json::from_str(&about).unwrap();
+            let bans = about["addresses"][0]["bans"].as_array().unwrap().clone();
+            let ban = bans.into_iter().find(|ban| ban["jail"] == jail)?;
+            (ban["enforcement"] == "enforced").then_some(())
+        };
+        assert!(wait_for(Duration::from_secs(20), enforced).is_some(), "{jail}\n{}", peer.log());
+    }
+    peer.stop();
+}

@@ -241,7 +241,12 @@ pub(crate) fn header(value: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::layers::Layers;
 
     fn value(text: &str, section: &str, key: &str) -> Option<(String, u32)> {
         let parsed = parse("x.conf", text).unwrap();
@@ -269,6 +274,125 @@ mod tests {
             ("[a]\nb\n", "Source contains parsing errors: 'x.conf'\n\t[line  2]: 'b\\n'"),
         ] {
             assert_eq!(parse("x.conf", text).unwrap_err().0, told);
+        }
+    }
+
+    /// A file to be written: sections with options, and each option's value line by line.
+    type Written = Vec<(String, Vec<(String, Vec<String>)>)>;
+
+    /// Text that is kept as it stands: no blanks around it, and nothing that begins a comment.
+    fn text() -> impl Strategy<Value = String> {
+        let piece = prop_oneof![
+            "[a-zA-Z0-9]{1,6}",
+            "[ -~]{0,12}",
+            "\\PC{0,8}",
+            prop::sample::select(vec![
+                "<HOST>", "%", "%%", "#", "a;b", "=", ":", "[x]", "\\", "\"'", "\u{a0}", "é", "日本", "😀"
+            ])
+            .prop_map(str::to_owned),
+        ];
+        prop::collection::vec(piece, 0..5)
+            .prop_map(|pieces| {
+                let text = pieces.concat().replace(';', "x;").replace(char::is_control, "c");
+                let text = text.trim_start_matches(['#', ';']);
+                strip(text).trim_start_matches(['#', ';']).to_owned()
+            })
+            .prop_filter("a comment, or blanks around it", |text| {
+                strip(text) == text && without_comment(text) == (text, false)
+            })
+    }
+
+    /// The first line, and further ones; those in between may be empty, the last one is not.
+    fn lines() -> impl Strategy<Value = Vec<String>> {
+        (text(), prop::collection::vec(text(), 0..4)).prop_map(|(first, more)| {
+            let mut lines = vec![first];
+            lines.extend(more);
+            while lines.len() > 1 && lines.last().is_some_and(String::is_empty) {
+                lines.pop();
+            }
+            lines
+        })
+    }
+
+    fn written() -> impl Strategy<Value = Written> {
+        let name = "[A-Za-z0-9_. é-]{0,6}[A-Za-z0-9]";
+        let key = "[a-zé][a-z0-9_.?-]{0,8}[a-z0-9]";
+        let options = prop::collection::btree_map(key, lines(), 0..6);
+        let sections = prop::collection::btree_map(name, options, 0..5);
+        sections.prop_map(|sections| {
+            let named = sections.into_iter().filter(|(name, _)| name != "DEFAULT");
+            named.map(|(name, options)| (name, options.into_iter().collect())).collect()
+        })
+    }
+
+    /// Writes them as people do: with any delimiter, depth and case of keys, and with comments in between.
+    fn ini(sections: &Written, mut dice: u64) -> String {
+        let mut next = |most: usize| {
+            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (dice >> 33) as usize % most
+        };
+        let mut out = String::new();
+        for (name, options) in sections {
+            out.push_str(["", "\n", "# [none]\n", "; x = 1\n\n"][next(4)]);
+            out.push_str(&format!("[{name}]{}\n", ["", " ", " rest"][next(3)]));
+            for (key, value) in options {
+                out.push_str(["", "\n", "#y = 2\n", "   # z\n"][next(4)]);
+                let key = if next(3) == 0 { key.to_uppercase() } else { key.clone() };
+                out.push_str(&format!("{key}{}{}", ["=", " = ", ":", ": ", " =\t"][next(5)], value[0]));
+                out.push_str(["", " ", "\t", " ; said", " ;"][next(5)]);
+                out.push('\n');
+                for line in &value[1..] {
+                    if next(3) == 0 {
+                        out.push_str(["# between\n", "    ; between\n", "  #\n"][next(3)]);
+                    }
+                    if line.is_empty() {
+                        out.push_str(["\n", "  \n"][next(2)]);
+                    } else {
+                        out.push_str(&format!(
+                            "{}{line}{}\n",
+                            [" ", "\t", "        "][next(3)],
+                            ["", "  "][next(2)]
+                        ));
+                    }
+                }
+            }
+        }
+        if next(2) == 0 { out.trim_end_matches('\n').to_owned() } else { out }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(sections in written(), dice in any::<u64>()) {
+            let text = ini(&sections, dice);
+            let parsed = parse("x.conf", &text).unwrap_or_else(|error| panic!("{}\n{text}", error.0));
+            prop_assert!(parsed.defaults.is_empty());
+            let names: Vec<&str> = parsed.sections.keys().map(|name| &**name).collect();
+            let expected: Vec<&str> = sections.iter().map(|(name, _)| &**name).collect();
+            prop_assert_eq!(names, expected);
+            for (name, options) in &sections {
+                let section = &parsed.sections[name.as_str()];
+                let read: Vec<(&str, &str)> = section.iter().map(|(key, entry)| (&**key, &*entry.raw)).collect();
+                let written: Vec<(&str, String)> = options.iter().map(|(key, value)| (key.as_str(), value.join("\n"))).collect();
+                let written: Vec<(&str, &str)> = written.iter().map(|(key, value)| (*key, value.as_str())).collect();
+                prop_assert_eq!(read, written, "{}", text);
+            }
+        }
+
+        #[test]
+        fn a_value_with_doubled_percent_signs_is_interpolated_to_itself(sections in written(), dice in any::<u64>()) {
+            let mut doubled = sections.clone();
+            for line in doubled.iter_mut().flat_map(|(_, options)| options).flat_map(|(_, lines)| lines) {
+                *line = line.replace('%', "%%");
+            }
+            let parsed = parse("x.conf", &ini(&doubled, dice)).unwrap_or_else(|error| panic!("{}", error.0));
+            let mut layers = Layers::default();
+            layers.add(&Path::new("x.conf").into(), &parsed);
+            for (name, options) in sections.iter().filter(|(name, _)| !name.contains('?')) {
+                for (key, value) in options {
+                    let read = layers.value(name, key, &[]).ok();
+                    prop_assert_eq!(read, Some(value.join("\n")), "[{}] {}", name, key);
+                }
+            }
         }
     }
 }

@@ -51,6 +51,14 @@ impl Default for JailSettings {
     }
 }
 
+impl JailSettings {
+    /// Whether an action is carried out in the same way with these settings as with others.
+    pub fn is_same_for_actions(&self, other: &JailSettings) -> bool {
+        let of = |s: &JailSettings| (s.fallback, s.nativeactions, s.closeconnections);
+        of(self) == of(other)
+    }
+}
+
 /// Where a setting may stand.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Scope {

@@ -1,7 +1,7 @@
 //! Regular expressions: those that do not compile, name nobody, can be fooled, or are slow.
 
 use portcullis_config::check::{Problem, Severity};
-use portcullis_jail::filter::{Filter, RegexError};
+use portcullis_jail::filter::{Engine, Filter, RegexError};
 use portcullis_value::Value;
 
 use super::Jail;
@@ -26,28 +26,36 @@ pub(super) fn look(jail: &Jail, problems: &mut Vec<Problem>) {
     if let Some([Value::Int(lines)]) = jail.set("maxlines").last() {
         filter.set_maxlines(usize::try_from(*lines).unwrap_or(1));
     }
-    if let Some(prefix) = texts(jail, "prefregex").last()
-        && let Err(error) = filter.set_prefregex(prefix)
-    {
-        problems.push(refused(jail, "prefregex", prefix, &error));
+    // Those that were taken, to tell by their place which of them is which.
+    let mut taken = [("prefregex", Vec::new()), ("ignoreregex", Vec::new()), ("failregex", Vec::new())];
+    if let Some(prefix) = texts(jail, "prefregex").last() {
+        match filter.set_prefregex(prefix) {
+            Ok(()) => taken[0].1.push(prefix),
+            Err(error) => problems.push(refused(jail, "prefregex", prefix, &error)),
+        }
     }
     for regex in texts(jail, "addignoreregex") {
-        if let Err(error) = filter.add_ignoreregex(regex) {
-            problems.push(refused(jail, "ignoreregex", regex, &error));
+        match filter.add_ignoreregex(regex) {
+            Ok(()) => taken[1].1.push(regex),
+            Err(error) => problems.push(refused(jail, "ignoreregex", regex, &error)),
         }
     }
     let mut count = 0;
     for regex in texts(jail, "addfailregex") {
         count += 1;
-        let slow = filter.slow_failregex().count();
         match filter.add_failregex(regex) {
-            Err(error) => problems.push(refused(jail, "failregex", regex, &error)),
             Ok(()) => {
+                taken[2].1.push(regex);
                 problems.extend(open(jail, regex));
-                if filter.slow_failregex().count() > slow {
-                    problems.extend(hard(jail, regex));
-                }
             }
+            Err(error) => problems.push(refused(jail, "failregex", regex, &error)),
+        }
+    }
+    for carried in filter.engines() {
+        let Engine::Limited(reasons) = carried.engine else { continue };
+        let texts = taken.iter().find(|(option, _)| *option == carried.option).map(|(_, texts)| texts);
+        if let Some(regex) = texts.and_then(|texts| texts.get(carried.number - 1)) {
+            problems.push(hard(jail, carried.option, regex, &reasons));
         }
     }
     if count == 0 {
@@ -144,32 +152,34 @@ fn anchored(regex: &str) -> bool {
 }
 
 /// What refers back to an earlier group makes a line cost more the longer it is; the rest is linear in both engines.
-fn hard(jail: &Jail, regex: &str) -> Option<Problem> {
+fn hard(jail: &Jail, option: &str, regex: &str, reasons: &[&str]) -> Problem {
+    let (place, remarks) = jail.checked.regex_place(jail.name, option, regex);
+    let title = format!("this `{option}` needs the engine that tries and goes back");
+    let (place, why) = match reference(regex) {
+        Some((at, length)) => (
+            place.map(|place| place.narrowed(&regex[at..at + length])),
+            "refers back to what a group has matched".to_owned(),
+        ),
+        None => (place, format!("has a {}", reasons.join(" and a "))),
+    };
+    Problem::new(Severity::Note, "slow-regex", title)
+        .at(place, why)
+        .noting(remarks)
+        .note("a line that takes too many steps is left unjudged")
+        .hint("say what may stand there instead, and every line costs little")
+}
+
+/// The first reference to an earlier group, and how long it is.
+fn reference(regex: &str) -> Option<(usize, usize)> {
     let digit = |at: usize| regex[at + 1..].starts_with(|c: char| ('1'..='9').contains(&c));
     let numbered = regex.match_indices('\\').scan(None, |last: &mut Option<usize>, (at, _)| {
         let escaped = *last == Some(at);
         *last = (!escaped).then_some(at + 1);
         Some((at, escaped))
     });
-    let at = numbered
+    numbered
         .filter(|(at, escaped)| !escaped && digit(*at))
         .map(|(at, _)| (at, 2))
         .chain(regex.find("(?P=").map(|at| (at, regex[at..].find(')').map_or(4, |end| end + 1))))
-        .min();
-    let (place, remarks) = jail.checked.regex_place(jail.name, "failregex", regex);
-    let (at, length) = at?;
-    Some(
-        Problem::new(
-            Severity::Note,
-            "slow-regex",
-            "this `failregex` needs the engine that tries and goes back",
-        )
-        .at(
-            place.map(|place| place.narrowed(&regex[at..at + length])),
-            "refers back to what a group has matched",
-        )
-        .noting(remarks)
-        .note("a line that takes too many steps is left unjudged")
-        .hint("say what may stand there instead, and every line costs little"),
-    )
+        .min()
 }

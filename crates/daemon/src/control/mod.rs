@@ -10,12 +10,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crossbeam_channel::bounded;
 use indexmap::IndexMap;
 use portcullis_jail::{Level, Timestamp};
 use portcullis_value::{Exception, Value};
 use portcullis_wire::request::{Late, NewSetting, Request, Setting};
 
-use crate::jailer::{Definition, Jailer, Order, Surroundings};
+use crate::jailer::{Definition, Jailer, Legacy, Order, Surroundings};
 use crate::log::{Log, VERSION};
 use crate::options::Options;
 
@@ -321,6 +322,14 @@ impl Server {
         lock(&self.jails).shift_remove(name);
         let _ = jail.order(Order::Stop).recv();
         Ok(())
+    }
+
+    /// Stops a jail in whose place another comes, and returns what that one goes on with.
+    fn bequeath(&self, jail: &Jailer) -> Legacy {
+        lock(&self.jails).shift_remove(&jail.name);
+        let (left, legacy) = bounded(1);
+        let _ = jail.order(Order::Bequeath(left)).recv();
+        legacy.try_recv().unwrap_or_default()
     }
 
     fn get(&self, setting: Setting) -> Value {

@@ -194,6 +194,7 @@ impl Server {
     fn install(&self, definition: Definition, start: bool) -> Result<(), Exception> {
         let name = definition.name().clone();
         let running = lock(&self.jails).get(&name).cloned();
+        let mut legacy = None;
         if let Some(running) = running {
             if *running.backend == *definition.backend {
                 running.ask(Order::Become(Box::new(definition)))?;
@@ -201,9 +202,12 @@ impl Server {
                 self.log.write_as(&line, Event::new(Kind::State).jail(&name).text("reloaded"));
                 return Ok(());
             }
-            self.stop_jail(&name)?;
+            legacy = Some(self.bequeath(&running));
         }
         let jail = self.spawn(definition)?;
+        if let Some(legacy) = legacy {
+            jail.ask(Order::Inherit(Box::new(legacy)))?;
+        }
         if start {
             jail.ask(Order::Start)?;
         }

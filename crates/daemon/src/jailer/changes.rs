@@ -13,13 +13,14 @@ use portcullis_value::{Exception, Value};
 use portcullis_wire::event::Kind;
 use portcullis_wire::request::JailSet;
 
-use super::Answer;
 use super::definition::Definition;
 use super::running::Running;
 use super::surroundings::now;
+use super::{Answer, Legacy};
 use crate::act::worker::{self, Carriage, Worker};
 use crate::events::Event;
 use crate::journal::{Selection, Start};
+use crate::store::Position;
 use crate::watch::{Follow, FollowJournal, JournalWatch, Sought, seek};
 
 impl Running {
@@ -58,6 +59,7 @@ impl Running {
             return Ok(());
         }
         self.started = true;
+        self.settings = self.surroundings.settings_of(self.definition.name());
         self.set_networks();
         let name = Arc::clone(self.definition.name());
         self.surroundings.store.jail_started(&name);
@@ -71,17 +73,46 @@ impl Running {
         if !self.definition.jail.dry_run {
             self.restoring = self.restorable().into_iter();
         }
+        self.legacy = Legacy::default();
         Ok(())
+    }
+
+    /// Ends, and tells what is to go on in another jail of this name.
+    pub(super) fn bequeath(&mut self) -> Legacy {
+        // With a database, the bans are in it.
+        let tickets = match self.surroundings.store.file() {
+            Some(_) => Vec::new(),
+            None => {
+                let bans = self.definition.jail.bans.tickets();
+                bans.map(|ticket| Ticket { restored: true, ..ticket })
+                    .chain(self.restoring.by_ref())
+                    .collect()
+            }
+        };
+        self.stop();
+        Legacy { tickets, positions: std::mem::take(&mut self.read) }
+    }
+
+    /// How far a file was read: by the jail before this one, or as the database says.
+    fn position(&self, path: &Path) -> Option<Position> {
+        let left = self.legacy.positions.get(path).cloned();
+        left.or_else(|| self.surroundings.store.position(self.definition.name(), path))
     }
 
     fn restorable(&mut self) -> Vec<Ticket> {
         let jail = &self.definition.jail;
         let tickets =
             self.surroundings.store.restorable(jail.name(), &jail.bans.bantime(), &jail.increment, now());
+        // What a jail without a database left, as far as it is not over under today's ban time.
+        let bantime = seconds(&jail.bans.bantime());
+        let left = std::mem::take(&mut self.legacy.tickets).into_iter().filter(|ticket| {
+            let bantime = ticket.bantime.as_ref().map_or(bantime, seconds);
+            bantime < 0.0 || now().since(ticket.time) < bantime
+        });
         let log = self.surroundings.log.clone();
         let name = Arc::clone(jail.name());
         let mut kept = Vec::with_capacity(tickets.len());
-        for ticket in tickets {
+        for ticket in tickets.into_iter().chain(left) {
             let mut lines = Vec::new();
             let by = self.definition.jail.ignore.covers(&ticket.id, &mut self.outside, &mut lines);
             self.surroundings.log.write_all(&lines);
@@ -129,7 +160,8 @@ impl Running {
             // A file that has gone since it was checked is followed all the same: it may come back.
             let first = crate::watch::first_line(&path).ok();
             let hash = first.as_ref().map(|first| Arc::clone(&first.hash)).unwrap_or_default();
-            let kept = if tail { None } else { self.surroundings.store.position(&jail, &path) };
+            let inherited = self.legacy.positions.contains_key(&path);
+            let kept = if tail && !inherited { None } else { self.position(&path) };
             let position = match kept {
                 Some(kept) if kept.first_line == *hash => kept.position,
                 _ if tail => first.as_ref().map_or(0, |first| first.size),
@@ -206,8 +238,7 @@ impl Running {
     fn journal_start(&self) -> (Start, u64) {
         let microseconds = |at: f64| (at.max(0.0) * 1e6) as u64;
         let since = microseconds(now().0 - self.definition.findtime.as_f64());
-        let store = &self.surroundings.store;
-        let kept = store.position(self.definition.name(), Path::new(crate::journal::NAME));
+        let kept = self.position(Path::new(crate::journal::NAME));
         let Some(kept) = kept.filter(|kept| kept.position > since) else { return (Start::Since(since), 0) };
         // Fail2ban writes the time alone. We put the cursor behind it, for times can be equal.
         match kept.first_line.split_once(' ') {
@@ -312,10 +343,15 @@ impl Running {
         self.set_networks();
         self.follow_difference(&before);
         self.reread_journal(&selection);
+        // What `portcullis.conf` says of actions decides what carries them out.
+        let settings = self.surroundings.settings_of(self.definition.name());
+        let same_settings = settings.is_same_for_actions(&self.settings);
+        self.settings = settings;
         let kept: Vec<String> = actions
             .iter()
             .filter(|(name, old)| {
-                self.definition.actions.get(*name).is_some_and(|new| new.same_properties(old))
+                same_settings
+                    && self.definition.actions.get(*name).is_some_and(|new| new.same_properties(old))
             })
             .map(|(name, _)| name.clone())
             .collect();
@@ -381,5 +417,14 @@ impl Running {
         }
         let line = LogLine::new(Level::INFO, "jail", format!("Jail '{name}' stopped"));
         log.write_as(&line, Event::new(Kind::State).jail(&name).text("stopped"));
+    }
+}
+
+/// A ban time; negative is for ever.
+fn seconds(bantime: &Value) -> f64 {
+    match bantime {
+        Value::Int(seconds) => *seconds as f64,
+        Value::Float(seconds) => *seconds,
+        _ => 0.0,
     }
 }

@@ -15,14 +15,17 @@ mod prolongs;
 mod running;
 mod surroundings;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use portcullis_jail::Id;
+use indexmap::IndexMap;
+use portcullis_jail::{Id, Ticket};
 use portcullis_value::{Exception, Value};
 use portcullis_wire::request::{Ban, JailGet, JailSet, Late};
 
 use crate::act::worker::States;
+use crate::store::Position;
 use crate::watch::Means;
 
 pub(crate) use definition::Definition;
@@ -89,6 +92,19 @@ pub(crate) enum Order {
     Standings(Arc<[Id]>, Sender<Vec<explain::Standing>>),
     /// Lift or leave the bans, stop the actions, and end.
     Stop,
+    /// The same, for another jail of this name that goes on with what is left to it.
+    Bequeath(Sender<Legacy>),
+    /// Begin, when it is time, with what a jail of this name left.
+    Inherit(Box<Legacy>),
+}
+
+/// What a jail leaves to another of its name that takes its place: its backend changed.
+#[derive(Default)]
+pub(crate) struct Legacy {
+    /// Bans in force, where no database has them.
+    tickets: Vec<Ticket>,
+    /// How far each log was read.
+    positions: IndexMap<Arc<Path>, Position>,
 }
 
 pub(crate) struct Envelope {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, never, select_biased};
 use indexmap::IndexMap;
+use portcullis_config::JailSettings;
 use portcullis_jail::action::{Action, METHODS};
 use portcullis_jail::encoding::Encoding;
 use portcullis_jail::filter::{DatedLine, Moment};
@@ -20,7 +21,7 @@ use super::definition::{Definition, no_action};
 use super::outside::JailOutside;
 use super::prolongs::Prolongs;
 use super::surroundings::{Surroundings, now};
-use super::{Answer, Envelope, Order};
+use super::{Answer, Envelope, Legacy, Order};
 use crate::act::worker::{self, Done, Worker};
 use crate::events::Event;
 use crate::journal::Entry;
@@ -47,6 +48,8 @@ pub(super) struct Running {
     pub(super) definition: Definition,
     pub(super) surroundings: Surroundings,
     pub(super) started: bool,
+    /// What `portcullis.conf` said when the actions got their present form.
+    pub(super) settings: JailSettings,
     pub(super) workers: IndexMap<String, Worker>,
     pub(super) outside: JailOutside,
     pub(super) lines: Sender<Batch>,
@@ -57,6 +60,10 @@ pub(super) struct Running {
     /// Positions to be kept, by file.
     positions: IndexMap<Arc<Path>, Position>,
     positions_kept: Instant,
+    /// The last position of each file.
+    pub(super) read: IndexMap<Arc<Path>, Position>,
+    /// What another jail of this name left, until this one starts.
+    pub(super) legacy: Legacy,
     pub(super) restoring: std::vec::IntoIter<Ticket>,
     /// Bans that got longer, of which the actions are still to learn.
     prolongs: Prolongs,
@@ -78,6 +85,7 @@ impl Running {
         Running {
             definition,
             started: false,
+            settings: JailSettings::default(),
             workers: IndexMap::new(),
             outside,
             lines,
@@ -85,6 +93,8 @@ impl Running {
             partial: HashMap::new(),
             positions: IndexMap::new(),
             positions_kept: Instant::now(),
+            read: IndexMap::new(),
+            legacy: Legacy::default(),
             restoring: Vec::new().into_iter(),
             prolongs: Prolongs::default(),
             unsettled: true,
@@ -114,6 +124,11 @@ impl Running {
                 recv(orders) -> envelope => match envelope {
                     Ok(Envelope { order: Order::Stop, reply }) => {
                         self.stop();
+                        let _ = reply.send(Ok(Value::None).into());
+                        return;
+                    }
+                    Ok(Envelope { order: Order::Bequeath(heir), reply }) => {
+                        let _ = heir.send(self.bequeath());
                         let _ = reply.send(Ok(Value::None).into());
                         return;
                     }
@@ -225,8 +240,12 @@ impl Running {
                 let _ = reply.send(self.standings(&ids));
                 Ok(Value::None).into()
             }
-            // Ends the thread: see `run`.
-            Order::Stop => Ok(Value::None).into(),
+            Order::Inherit(legacy) => {
+                self.legacy = *legacy;
+                Ok(Value::None).into()
+            }
+            // They end the thread: see `run`.
+            Order::Stop | Order::Bequeath(_) => Ok(Value::None).into(),
         }
     }
 
@@ -451,8 +470,7 @@ impl Running {
                     // The place in the log and the bans that its lines caused are written together: it goes with the last of
                     // them. Should we be killed in between, the lines are judged again, and nobody is passed over.
                     remembered -= 1;
-                    let positions =
-                        if remembered == 0 { std::mem::take(&mut self.positions) } else { IndexMap::new() };
+                    let positions = if remembered == 0 { self.new_positions() } else { IndexMap::new() };
                     self.surroundings.store.banned(&name, &ticket, &bantime, positions);
                     self.positions_kept = Instant::now();
                 }
@@ -557,9 +575,16 @@ impl Running {
         tickets.len()
     }
 
+    /// Positions that are to be kept.
+    fn new_positions(&mut self) -> IndexMap<Arc<Path>, Position> {
+        let positions = std::mem::take(&mut self.positions);
+        self.read.extend(positions.iter().map(|(path, position)| (Arc::clone(path), position.clone())));
+        positions
+    }
+
     pub(super) fn keep_positions(&mut self) {
         self.positions_kept = Instant::now();
-        let positions = std::mem::take(&mut self.positions);
+        let positions = self.new_positions();
         if !positions.is_empty() {
             self.surroundings.store.positions(self.definition.name(), positions);
         }

@@ -182,11 +182,6 @@ impl Filter {
         self.failregex.iter().map(|rule| rule.regex.pattern())
     }
 
-    /// Those failregexes that the linear-time engine does not carry: lookarounds and back-references.
-    pub fn slow_failregex(&self) -> impl Iterator<Item = &str> {
-        self.failregex.iter().map(|rule| &rule.regex).filter(|regex| !regex.is_linear()).map(Regex::pattern)
-    }
-
     /// The ignoreregexes with their tags written out.
     pub fn ignoreregex(&self) -> impl ExactSizeIterator<Item = &str> {
         self.ignoreregex.iter().map(|rule| rule.regex.pattern())
