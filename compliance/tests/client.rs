@@ -97,6 +97,7 @@ fn every_option_means_what_it_means_to_fail2ban_s_client() {
     let lines = lines("options.txt");
     let run = |peer: &mut Peer| -> Vec<Output> {
         prepare(peer);
+        peer.write("broken/jail.conf", "x = 1\n");
         let outputs = lines.iter().map(|(_, words)| peer.run("fail2ban-client", &slices(words)).masked());
         outputs.map(without_help).collect()
     };

@@ -177,7 +177,7 @@ fn reload(seed: u64) -> Option<Vec<String>> {
     let wanted = expected(&kept);
     let after = (state(&fresh, &jails), settled_held(&fresh, &wanted));
     for (question, answer) in &after.0 {
-        if question.ends_with("banip") {
+        if question.ends_with("banip") || question.ends_with("banned") {
             let sorted = |text: &str| names(text).into_iter().collect::<BTreeSet<_>>();
             if sorted(answer) == sorted(&seen.0[question]) {
                 continue;

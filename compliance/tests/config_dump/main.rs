@@ -6,6 +6,7 @@
 mod by_hand;
 mod dialect;
 mod peers;
+mod real;
 mod trees;
 mod vocabulary;
 
@@ -97,6 +98,24 @@ fn debians_configuration_is_read_alike() {
     for jail in stock.jails() {
         stock.local(&format!("[{jail}]\nenabled = true\n"));
         same(&mut comparison, &mut genuine, &directory, &["-d"], &format!("jail {jail}"));
+    }
+    comparison.finish();
+}
+
+#[test]
+fn what_people_have_is_read_alike() {
+    let Some(root) = genuine_root() else { return };
+    let mut genuine = Genuine::new(&root);
+    let mut comparison = Comparison::new("configurations as people have them");
+    let trees = real::real();
+    assert!(trees.len() > 10, "{}", trees.len());
+    let others = [&["-d", "-t"][..], &["-t"], &["--dp"]];
+    for ((name, tree), other) in trees.iter().zip(others.iter().cycle()) {
+        let stock = Stock::new(&root);
+        tree.write(&stock.directory());
+        for flags in [&["-d"][..], other] {
+            same(&mut comparison, &mut genuine, &stock.directory(), flags, name);
+        }
     }
     comparison.finish();
 }

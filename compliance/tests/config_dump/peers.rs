@@ -136,11 +136,16 @@ pub(crate) fn ours(directory: &str, flags: &[&str]) -> Answer {
         Err(failed) => {
             answer.say(&failed.messages);
             answer.err.push_str(&format!(" ERROR   Failed during configuration: {}\n", failed.text));
-            if test {
-                return answer.fail("ERROR: test configuration failed");
+            if request.allow_no_files {
+                answer
+                    .out
+                    .push_str("ERROR: The configuration stream failed because of the invalid syntax.\n");
             }
-            answer.out.push_str("ERROR: The configuration stream failed because of the invalid syntax.\n");
-            return answer.fail("Init of command line failed");
+            return answer.fail(if test {
+                "ERROR: test configuration failed"
+            } else {
+                "Init of command line failed"
+            });
         }
     };
     answer.say(&configuration.messages);

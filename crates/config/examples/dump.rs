@@ -62,11 +62,16 @@ fn answer(args: &[String]) -> Answer {
         Err(failed) => {
             answer.say(&failed.messages, verbose);
             answer.err.push_str(&format!(" ERROR   Failed during configuration: {}\n", failed.text));
-            if has("-t") {
-                return answer.fail("ERROR: test configuration failed");
+            if dumps {
+                answer
+                    .out
+                    .push_str("ERROR: The configuration stream failed because of the invalid syntax.\n");
             }
-            answer.out.push_str("ERROR: The configuration stream failed because of the invalid syntax.\n");
-            answer.fail("Init of command line failed")
+            answer.fail(if has("-t") {
+                "ERROR: test configuration failed"
+            } else {
+                "Init of command line failed"
+            })
         }
         Ok(configuration) => {
             answer.say(&configuration.messages, verbose);

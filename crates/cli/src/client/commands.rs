@@ -33,7 +33,8 @@ impl Mode {
 pub(super) fn run(session: &Session, command: &[String], mode: Mode) -> bool {
     let words: Vec<&str> = command.iter().map(String::as_str).collect();
     match words.as_slice() {
-        [] => {
+        // A line of blanks is sent, and the server refuses it.
+        [] if mode == Mode::Single => {
             session.log.error("", "list index out of range");
             false
         }

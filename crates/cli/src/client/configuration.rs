@@ -134,11 +134,10 @@ pub(super) fn dump_and_test(session: &Session, no_command: bool) -> Shown {
     let Arguments { dump: how, test, .. } = session.arguments;
     let request = Request { allow_no_files: how.is_some(), test, ..Request::default() };
     let Ok(configuration) = stream(session, request) else {
-        if test {
-            return Shown::TestFailed;
+        if how.is_some() {
+            say("ERROR: The configuration stream failed because of the invalid syntax.");
         }
-        say("ERROR: The configuration stream failed because of the invalid syntax.");
-        return Shown::Failed;
+        return if test { Shown::TestFailed } else { Shown::Failed };
     };
     match how {
         Some(Dump::Plain) if !configuration.stream.is_empty() => {

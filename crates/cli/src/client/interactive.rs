@@ -1,6 +1,6 @@
 //! `-i`: commands from a prompt.
 
-use std::io::{BufRead as _, Write as _};
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
 use super::commands::{self, Mode};
 use super::{Session, say, usage};
@@ -21,7 +21,9 @@ pub(super) fn run(session: &Session) -> bool {
         let read = std::io::Read::take(&mut input, LONGEST_LINE).read_until(b'\n', &mut line);
         if !matches!(read, Ok(1..)) {
             say("");
-            session.log.error("", "EOF when reading a line");
+            // Python's line editor, which it has at a terminal, ends without a word.
+            let at_terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+            session.log.error("", if at_terminal { "" } else { "EOF when reading a line" });
             return false;
         }
         let line = String::from_utf8_lossy(&line);
