@@ -102,6 +102,27 @@ fn ours(pattern: &str, multiline: bool, texts: &[String]) -> [Value; 3] {
     }
 }
 
+/// The seed in the environment's `SEED`, or one by the clock: each run tries others. What fails becomes a row of [`FOUND`].
+fn seed() -> u64 {
+    let given = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = given.unwrap_or_else(|| {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        // Of a seed of 0 only zeros would come.
+        now.as_nanos() as u64 | 1
+    });
+    println!("SEED={seed}");
+    seed
+}
+
+/// How many patterns a test makes, unless `ROUNDS` says otherwise.
+fn rounds() -> usize {
+    std::env::var("ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(3000)
+}
+
+/// Patterns at which the two once differed, and what they were tried on.
+const FOUND: [(&str, &str); 4] =
+    [(r"(?i-\1\", ""), (r"[i-\x41]", "ab"), (r"(?#a\)b)c", "c"), (r"(?#a\)b", "")];
+
 /// A small generator of numbers (xorshift), so that a failure can be replayed from the seed that the test prints.
 struct Random(u64);
 
@@ -249,10 +270,31 @@ impl Generator {
     }
 }
 
-fn compare(python: &mut Python, pattern: &str, multiline: bool, texts: &[String], context: &str) {
+/// How many answers the limit of steps has withheld: loops within loops over nothing can be that hard.
+fn compare(python: &mut Python, pattern: &str, multiline: bool, texts: &[String], context: &str) -> usize {
     let wanted = python.ask(pattern, multiline, texts);
-    for (engine, answer) in ["linear", "quick", "careful"].into_iter().zip(ours(pattern, multiline, texts)) {
+    let mut withheld = 0;
+    for (engine, mut answer) in
+        ["linear", "quick", "careful"].into_iter().zip(ours(pattern, multiline, texts))
+    {
+        let answers = answer.get_mut("a").and_then(Value::as_array_mut).into_iter().flatten().enumerate();
+        for (at, answer) in answers.filter(|(_, answer)| *answer == "too hard") {
+            *answer = wanted["a"][at].clone();
+            withheld += 1;
+        }
         assert_eq!(answer, wanted, "{engine} engine, {context}, pattern {pattern:?}, texts {texts:?}");
+    }
+    withheld
+}
+
+#[test]
+fn patterns_that_once_differed_match_as_in_python() {
+    let Some(mut python) = Python::start() else {
+        eprintln!("skipped: no /usr/bin/python3");
+        return;
+    };
+    for (pattern, text) in FOUND {
+        compare(&mut python, pattern, false, &[text.to_owned()], "found before");
     }
 }
 
@@ -262,17 +304,17 @@ fn generated_patterns_match_as_in_python() {
         eprintln!("skipped: no /usr/bin/python3");
         return;
     };
-    let seed = std::env::var("SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(0x5eed_f117_e55e_ed01_u64);
-    let rounds = std::env::var("ROUNDS").ok().and_then(|s| s.parse().ok()).unwrap_or(3000);
-    println!("SEED={seed}");
+    let (seed, rounds) = (seed(), rounds());
     let mut generator = Generator { random: Random(seed), closed: 0, groups: 0, plain: 0 };
+    let mut withheld = 0;
     for round in 0..rounds {
         (generator.closed, generator.groups) = (0, 0);
         let pattern = generator.alternatives(4);
         let multiline = generator.random.below(3) == 0;
         let texts: Vec<String> = (0..6).map(|_| generator.text()).collect();
-        compare(&mut python, &pattern, multiline, &texts, &format!("SEED={seed}, round {round}"));
+        withheld += compare(&mut python, &pattern, multiline, &texts, &format!("SEED={seed}, round {round}"));
     }
+    assert!(withheld * 100 <= rounds, "SEED={seed}: {withheld} answers withheld in {rounds} rounds");
 }
 
 #[test]
@@ -281,9 +323,7 @@ fn garbage_is_refused_in_python_s_words() {
         eprintln!("skipped: no /usr/bin/python3");
         return;
     };
-    let seed = std::env::var("SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(0x0bad_5eed_u64);
-    let rounds = std::env::var("ROUNDS").ok().and_then(|s| s.parse().ok()).unwrap_or(3000);
-    println!("SEED={seed}");
+    let (seed, rounds) = (seed(), rounds());
     let mut random = Random(seed);
     let pieces = [
         "a", "b", "-", "]", "[", "[^", "(", ")", "(?", "(?:", "(?P<", "(?P=", "(?P<n>", "(?P=n)", "(?(1)",
@@ -306,8 +346,7 @@ fn garbage_is_refused_in_python_s_words() {
 
 #[test]
 fn the_automaton_never_refuses_what_a_regex_matches() {
-    let seed = std::env::var("SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(0x6a7e_5eed_u64);
-    println!("SEED={seed}");
+    let seed = seed();
     let mut generator = Generator { random: Random(seed), closed: 0, groups: 0, plain: 0 };
     let prefregex = Regex::new("^p(?P<content>.+)$", false).unwrap();
     for round in 0..1500 {

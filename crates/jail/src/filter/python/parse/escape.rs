@@ -157,8 +157,10 @@ impl Parser {
             match (low, high) {
                 (Member::One(low), Member::One(high)) if low <= high => class.union(&class::range(low, high)),
                 _ => {
-                    let text: String = self.chars[before..self.at].iter().collect();
-                    return Err(self.error(&format!("bad character range {text}"), before));
+                    let (low, high) = (self.token(before), self.token(after));
+                    let position = self.at - (low.len() + 1 + high.len());
+                    let text: String = low.iter().chain(&['-']).chain(high).collect();
+                    return Err(self.error(&format!("bad character range {text}"), position));
                 }
             }
         }
@@ -170,6 +172,12 @@ impl Parser {
             class.negate();
         }
         Ok(set_node(class))
+    }
+
+    /// What Python's messages show of a member: a character, or a backslash and what follows, also where an escape is longer.
+    fn token(&self, start: usize) -> &[char] {
+        let length = if self.chars[start] == '\\' { 2 } else { 1 };
+        &self.chars[start..(start + length).min(self.at)]
     }
 
     fn member(&mut self, start: usize, c: char, flags: Flags) -> Result<Member, Error> {

@@ -26,10 +26,15 @@ impl Parser {
             'P' => self.named(start, *flags).map(Some),
             ':' => self.body(start, *flags).map(Some),
             '#' => {
-                while self.next().ok_or_else(|| self.error("missing ), unterminated comment", start))? != ')'
-                {
+                loop {
+                    match self.next() {
+                        Some(')') => return Ok(None),
+                        // Python reads a backslash and what follows as one.
+                        Some('\\') => self.at += 1,
+                        Some(_) => {}
+                        None => return Err(self.error("missing ), unterminated comment", start)),
+                    }
                 }
-                Ok(None)
             }
             '=' | '!' => self.look(start, c == '!', false, *flags).map(Some),
             '<' => match self.next() {
@@ -252,11 +257,14 @@ impl Parser {
     }
 
     /// Refuses what is no flag letter; it was eaten already.
-    fn flag_letter(&self, c: char, otherwise: &str) -> Result<(), Error> {
+    fn flag_letter(&mut self, c: char, otherwise: &str) -> Result<(), Error> {
         if LETTERS.contains(c) {
             return Ok(());
         }
-        Err(self.error(if c.is_alphabetic() { "unknown flag" } else { otherwise }, self.at - 1))
+        let position = self.at - 1;
+        // Python reads a backslash and what follows as one.
+        self.at += usize::from(c == '\\');
+        Err(self.error(if c.is_alphabetic() { "unknown flag" } else { otherwise }, position))
     }
 }
 
