@@ -129,6 +129,11 @@ impl Found {
         let Span { start, end, whole, read, looked_at } = span;
         Found { start, end, slot, from, to, whole, read, looked_at }
     }
+
+    /// The bytes that tell the time: more than what is cut out, where a pattern has its group around a part only.
+    pub(crate) fn telling(&self) -> (usize, usize) {
+        if self.read.is_some() { (self.start, self.end) } else { self.whole }
+    }
 }
 
 /// What became of a template so far.

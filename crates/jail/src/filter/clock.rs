@@ -399,7 +399,8 @@ impl Dating {
     }
 
     fn parse(&mut self, line: &str, found: &Found, at: &Moment) -> Result<Timestamp, DateError> {
-        let text = &line[found.start..found.end];
+        let (start, end) = found.telling();
+        let text = &line[start..end];
         // What a text means depends on now (the year, yesterday), but not within a second.
         if let Some((known, now, answer)) = &self.parsed
             && known == text
