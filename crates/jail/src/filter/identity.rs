@@ -61,20 +61,22 @@ pub(super) fn identities(
         Value::Str(text) => Id::new(text),
         other => Id::raw(&other.repr()),
     });
+    let fid_text = text("fid");
     let address = text("ip4").or_else(|| text("ip6"));
     if let Some(address) = address {
         let host = match text("cidr") {
-            Some(cidr) => Id::new(&format!("{address}/{cidr}")),
-            None => Id::new(address),
+            // What looks like an address and is none has no network either.
+            Some(cidr) if Id::new(address).address().is_some() => Id::new(&format!("{address}/{cidr}")),
+            _ => Id::new(address),
         };
-        return vec![with_fid(fid, host)];
+        return vec![with_fid(fid, fid_text == Some(address), host)];
     }
     let Some(name) = text("dns") else {
         return fid.map(|fid| (fid, None)).into_iter().collect();
     };
     let literal = Id::new(name);
     if literal.address().is_some() || usedns == UseDns::Raw {
-        return vec![with_fid(fid, literal)];
+        return vec![with_fid(fid, fid_text == Some(name), literal)];
     }
     if usedns == UseDns::No {
         return Vec::new();
@@ -83,12 +85,11 @@ pub(super) fn identities(
     resolve(name, usedns, outside, notes).into_iter().map(|address| (Id::from(address), None)).collect()
 }
 
-/// The identity is `fid` when there is one; the address then stands beside it.
-fn with_fid(fid: Option<Id>, host: Id) -> (Id, Option<Id>) {
+/// The identity is `fid` when there is one; the address then stands beside it, unless both are the `same` text.
+fn with_fid(fid: Option<Id>, same: bool, host: Id) -> (Id, Option<Id>) {
     match fid {
-        Some(fid) if fid != host => (fid, Some(host)),
-        Some(fid) => (fid, None),
-        None => (host, None),
+        Some(fid) if !same => (fid, Some(host)),
+        _ => (host, None),
     }
 }
 

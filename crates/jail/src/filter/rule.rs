@@ -37,7 +37,11 @@ pub(super) enum Wanted {
 
 impl Rule {
     pub(super) fn new(regex: Regex) -> Self {
-        let is_special = |name: &str| name.starts_with("alt_") || name.starts_with("tuple_");
+        let is_special = |name: &str| {
+            ["alt_", "tuple_"]
+                .iter()
+                .any(|prefix| name.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty()))
+        };
         let groups: Vec<Group> = regex
             .names()
             .iter()
@@ -107,19 +111,20 @@ fn tuples(data: &mut Data) {
 
 /// The names with a prefix, sorted, each with the key that it is for.
 fn special(data: &Data, prefix: &str) -> Vec<(String, String)> {
-    let mut names: Vec<&str> = data.keys().filter(|name| name.starts_with(prefix)).collect();
+    let is_one = |name: &&str| name.len() > prefix.len() && name.starts_with(prefix);
+    let mut names: Vec<&str> = data.keys().filter(is_one).collect();
     names.sort_unstable();
     names.into_iter().map(|name| (name.to_owned(), target(&name[prefix.len()..]))).collect()
 }
 
-/// `user` of `user_1` and `user1`; `fid` of `id`, `fport` of `port`.
+/// `user` of `user_1`, but `user1` of `user1`; `fid` of `id`, `fport` of `port`.
 fn target(name: &str) -> String {
-    let bare = name.trim_end_matches(|c: char| c.is_ascii_digit());
-    let bare = bare.strip_suffix('_').unwrap_or(bare);
-    match bare {
+    let numbered = name
+        .rsplit_once('_')
+        .filter(|(_, number)| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()));
+    match numbered.map_or(name, |(bare, _)| bare) {
         "id" => "fid".into(),
         "port" => "fport".into(),
-        "" => name.to_owned(),
         bare => bare.to_owned(),
     }
 }
