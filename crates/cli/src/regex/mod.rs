@@ -1,5 +1,6 @@
 //! `fail2ban-regex`: what a filter makes of a log, told line by line and in sums.
 
+mod given;
 mod lines;
 mod options;
 mod progress;

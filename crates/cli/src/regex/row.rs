@@ -43,7 +43,10 @@ impl Row<'_> {
 
     fn whole(&self) -> String {
         let data = self.hit.data.iter().map(|(name, value)| (Value::from(name), value.clone())).collect();
-        let id = Value::from(self.failure.id.text());
+        let id = match self.hit.data.get("fid") {
+            Some(tuple @ Value::Tuple(_)) => tuple.clone(),
+            _ => Value::from(self.failure.id.text()),
+        };
         let time = if self.time.missing { Value::None } else { self.time.value() };
         format!("[{},\t{},\t{}],", id.repr(), time.repr(), Value::Dict(data).repr())
     }

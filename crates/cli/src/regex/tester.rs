@@ -1,27 +1,28 @@
 //! A filter, the log's way through it, and the sums.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::tz::TimeZone;
-use portcullis_config::{Source, filter_reference, read_filter, shell_words};
+use portcullis_config::{Source, read_filter, shell_words};
 use portcullis_jail::filter::{DatedLine, Filter, Hit, Moment, RegexError, Status, Verdict};
 use portcullis_jail::{Level, LogLine, Timestamp};
 use portcullis_value::Value;
 
 use portcullis_daemon::journal::Line;
 
+use super::Stop;
+use super::given::{Given, given};
 use super::lines::{self, Log};
 use super::options::Options;
 use super::progress::Progress;
 use super::report::{Sum, shortened};
 use super::row::{Row, Time};
 use super::world::World;
-use super::{Stop, options};
 
 /// Where Fail2ban's configuration is, unless `-c` says otherwise.
-const CONFIGURATION: &str = "/etc/fail2ban";
+pub(super) const CONFIGURATION: &str = "/etc/fail2ban";
 /// So many lines of a kind are too many to be shown.
 const TOO_MANY: usize = 20;
 /// After so many lines one looks at the clock.
@@ -79,16 +80,6 @@ impl Kept {
 /// The time now.
 fn now() -> Timestamp {
     Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64()))
-}
-
-/// What REGEX is.
-enum Given {
-    /// A filter of the configuration.
-    Filter { name: String, options: Vec<(String, String)> },
-    /// A filter's file elsewhere, without its extension.
-    File { stem: String, options: Vec<(String, String)> },
-    /// A regular expression.
-    Regex,
 }
 
 impl<'o> Tester<'o> {
@@ -152,14 +143,15 @@ impl<'o> Tester<'o> {
             self.use_datepattern(pattern, out)?;
         }
         match given(options)? {
-            Given::Filter { name, options } => {
-                let directory = self.options.config.as_deref().unwrap_or(CONFIGURATION);
-                self.tell(out, &format!("Use   failregex filter file : {name}, basedir: {directory}"))?;
-                self.use_filter(&name, options, out)?;
+            Given::Filter { name, directory, options } => {
+                let shown = directory.display();
+                self.tell(out, &format!("Use   failregex filter file : {name}, basedir: {shown}"))?;
+                self.use_filter(&name, &directory, options, out)?;
             }
-            Given::File { stem, options } => {
-                self.tell(out, &format!("Use   failregex file : {}", self.options.regex))?;
-                self.use_filter(&stem, options, out)?;
+            Given::File { stem, name, options } => {
+                self.tell(out, &format!("Use   failregex file : {name}"))?;
+                let directory = self.options.config.as_deref().unwrap_or(CONFIGURATION);
+                self.use_filter(&stem, Path::new(directory), options, out)?;
             }
             Given::Regex => {
                 self.tell(out, &format!("Use   failregex line : {}", shortened(&options.regex)))?;
@@ -201,6 +193,7 @@ impl<'o> Tester<'o> {
     fn use_filter(
         &mut self,
         name: &str,
+        directory: &Path,
         options: Vec<(String, String)>,
         out: &mut impl Write,
     ) -> Result<(), Stop> {
@@ -209,7 +202,7 @@ impl<'o> Tester<'o> {
             self.tell(out, &format!("Use   filter options : {}", Value::Dict(shown.collect()).repr()))?;
         }
         let given = self.options;
-        let source = Source::with_catalogue(given.config.as_deref().unwrap_or(CONFIGURATION));
+        let source = Source::with_catalogue(directory);
         let failed = || Stop::Error(format!("failed to load filter {}", given.regex));
         let logtype = if lines::is_journal(given) { "journal" } else { "file" };
         let filter =
@@ -451,36 +444,5 @@ fn level(name: &str) -> Option<Level> {
         "TRACEDEBUG" => Level::TRACEDEBUG,
         "HEAVYDEBUG" => Level::HEAVYDEBUG,
         number => Level(number.parse().ok()?),
-    })
-}
-
-/// Finds out what REGEX is. What looks like a filter's name and is none is a regular expression.
-fn given(options: &options::Options) -> Result<Given, Stop> {
-    let text = options.regex.as_str();
-    let name_end = text.find(|c: char| !(c.is_alphanumeric() || "_/.-".contains(c))).unwrap_or(text.len());
-    let (name, rest) = text.split_at(name_end);
-    if name.is_empty() || !(rest.is_empty() || (rest.starts_with('[') && rest.trim_end().ends_with(']'))) {
-        return Ok(Given::Regex);
-    }
-    let stem = name.strip_suffix(".conf").or_else(|| name.strip_suffix(".local")).unwrap_or(name);
-    let directory = Path::new(options.config.as_deref().unwrap_or(CONFIGURATION)).join("filter.d");
-    let there = |stem: &Path| {
-        ["conf", "local"]
-            .iter()
-            .any(|extension| PathBuf::from(format!("{}.{extension}", stem.display())).is_file())
-    };
-    let path =
-        if stem.contains('/') { std::path::absolute(stem).unwrap_or_default() } else { directory.join(stem) };
-    let found = there(&path);
-    let elsewhere = !found && name.contains('/') && Path::new(name).is_file();
-    if !found && !elsewhere {
-        return Ok(Given::Regex);
-    }
-    let options = filter_reference(text).map(|(_, options)| options).map_err(|why| {
-        Stop::Error(format!("Wrong filter name or options: {why}\n       while parsing: {text}"))
-    })?;
-    Ok(match path.strip_prefix(&directory) {
-        Ok(name) if found => Given::Filter { name: name.display().to_string(), options },
-        _ => Given::File { stem: path.display().to_string(), options },
     })
 }
