@@ -9,6 +9,7 @@
 #[path = "../corpus/mod.rs"]
 mod corpus;
 mod mutate;
+mod rows;
 
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
@@ -17,7 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use corpus::checks;
 use portcullis_compliance::{Comparison, Peer, Random, Who, genuine_root, number, skip};
-use regex::Regex;
+use rows::{comparable, ends_the_genuine_program};
 
 /// The mutants are the same in each run, unless `SEED` says otherwise.
 const SEED: u64 = 1_795_394_467_105_678_156;
@@ -60,43 +61,6 @@ fn subjects() -> Vec<Subject> {
         }
     }
     sets.into_iter().map(|(filter, lines)| Subject { filter, lines }).collect()
-}
-
-/// Lines at which the genuine program itself ends, with a traceback, are of no use: an unknown name of a zone before a date,
-/// and a name that is only in another case.
-fn ends_the_genuine_program(line: &[u8]) -> bool {
-    static ZONE: std::sync::LazyLock<regex::bytes::Regex> = std::sync::LazyLock::new(|| {
-        regex::bytes::Regex::new(
-            r"(?i)([a-z]{3,5}|z) (?:(?:mon|tue|wed|thu|fri|sat|sun) )?(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec) ",
-        )
-        .unwrap()
-    });
-    // Names may follow each other, so that what looked like the month may be a zone itself.
-    let mut from = 0;
-    while let Some(zone) = ZONE.captures_at(line, from) {
-        from = zone.get(1).map_or(line.len(), |name| name.end());
-        let name = String::from_utf8_lossy(&zone[1]).into_owned();
-        // `Thu` is read as a day, or taken for no zone without a word; `THU` may be taken for a zone.
-        let day = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"].contains(&&*name);
-        if !day && !["Z", "UTC", "GMT", "CET", "CEST", "EST", "PDT", "PST"].contains(&&*name) {
-            return true;
-        }
-    }
-    false
-}
-
-/// What differs between two runs: the second in which a line without a date was read, and the order of Python's sets.
-fn comparable(row: &str, now: f64) -> String {
-    static TIME: std::sync::LazyLock<Regex> =
-        std::sync::LazyLock::new(|| Regex::new(r"(^|\t)(\d{9,10}(?:\.\d+)?)(,| )").unwrap());
-    let row = TIME.replace(row, |found: &regex::Captures<'_>| {
-        let recent = found[2].parse::<f64>().is_ok_and(|time| (time - now).abs() < 1000.0);
-        format!("{}{}{}", &found[1], if recent { "NOW" } else { &found[2] }, &found[3])
-    });
-    let Some(at) = row.find("'users': {") else { return row.into_owned() };
-    let mut users: Vec<&str> = row[at..].split(", ").flat_map(|part| part.split(['{', '}'])).collect();
-    users.sort_unstable();
-    format!("{}{}", &row[..at], users.join("|"))
 }
 
 /// What a program says of these lines, one row a failure. `None` if the genuine one does not come to an end: some lines it
