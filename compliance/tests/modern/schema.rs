@@ -1,6 +1,6 @@
 //! `docs/json.md` against what the commands print: every field is told, and of the told type; every told field is there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value as Json;
 
@@ -125,6 +125,33 @@ fn the_json_is_as_documented() {
     compare("jails", &sections["jails"], &[json(&peer, &["jails"])], &[]);
     let check = peer.run("portcullis", &["check", "-c", "@DIR@/conf", "--json"]);
     let check = serde_json::from_str(&check.stdout).unwrap();
-    compare("check", &sections["check"], &[check], &["problems[]"]);
+    peer.write("conf/jail.d/odd.local", "[odd]\nenabled = true\nfilter = nofilter\nmaxretri = 3 # x\n");
+    let broken = peer.run("portcullis", &["check", "-c", "@DIR@/conf", "--json"]);
+    let broken = serde_json::from_str(&broken.stdout).unwrap();
+    std::fs::remove_file(peer.path("conf/jail.d/odd.local")).unwrap();
+    compare("check", &sections["check"], &[check, broken], &[]);
+    peer.write("auth.log", "");
+    let failure = portcullis_compliance::wrong_password("192.0.2.99");
+    let nearly = failure.replace("192.0.2.99", "nobody at all");
+    let undated = "what is this\n".to_owned();
+    peer.write("lines", &[failure.as_str(), &nearly, &undated].concat());
+    let explained = [
+        json(&peer, &["explain", "--jail", "gate", failure.trim()]),
+        json(&peer, &["explain", "--jail", "gate", peer.path("lines").to_str().unwrap()]),
+        json(&peer, &["explain", "--jail", "gate", "--offline", failure.trim()]),
+        json(&peer, &["explain", "--filter", "dropbear", failure.trim()]),
+    ];
+    compare("explain", &sections["explain"], &explained, &["lines[].captured."]);
+    compare("restart", &sections["restart"], &[json(&peer, &["restart"])], &[]);
+    // All that take it are told, and the other way round.
+    let told: BTreeSet<&str> = sections.keys().map(|name| name.split(' ').next().unwrap()).collect();
+    let help = peer.run("portcullis", &["--help"]).stdout;
+    let commands =
+        help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let takes = commands
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|command| peer.run("portcullis", &[command, "--help"]).stdout.contains("--json"));
+    let takes: BTreeSet<&str> = takes.collect();
+    assert_eq!(told, takes);
     peer.stop();
 }

@@ -34,7 +34,7 @@ pub(crate) fn run(arguments: &Check) -> ExitCode {
     let sum = render::sum(errors, warnings, jails, arguments.all, &arguments.conf);
     let out = if arguments.json {
         let list: Vec<Json> = problems.iter().map(as_json).collect();
-        let all = json!({ "errors": errors, "warnings": warnings, "problems": list });
+        let all = json!({ "schema": 1, "errors": errors, "warnings": warnings, "problems": list });
         format!("{all:#}\n")
     } else {
         let mut out = String::new();

@@ -114,8 +114,10 @@ fn ask(session: &Session, words: &[Value], timeout: Option<Duration>) -> bool {
     }
     session.log.heavy("", || format!("CMD: {}", Value::List(words.to_vec()).repr()));
     let is_ping = words.first().and_then(Value::as_str) == Some("ping");
-    let reply = Connection::open(Path::new(&session.settings.socket), timeout)
-        .and_then(|mut connection| connection.ask(&Value::List(words.to_vec())));
+    let reply = Connection::open(Path::new(&session.settings.socket), timeout).and_then(|mut connection| {
+        let at_length = || super::log::announce_signals(&session.log);
+        connection.ask_patiently(&Value::List(words.to_vec()), at_length)
+    });
     match reply {
         Ok(reply) => shown(session, words, &reply),
         Err(error @ super::connection::Error::Reply(_)) => {

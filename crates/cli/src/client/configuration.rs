@@ -1,6 +1,7 @@
 //! What the client reads of the configuration: its own settings, and the stream for the server.
 
 use std::io::Write as _;
+use std::mem::ManuallyDrop;
 use std::path::Path;
 
 use portcullis_config::{Configuration, Request, dump_pretty, read, read_server, write_dump};
@@ -133,7 +134,8 @@ pub(super) enum Shown {
 pub(super) fn dump_and_test(session: &Session, no_command: bool) -> Shown {
     let Arguments { dump: how, test, .. } = session.arguments;
     let request = Request { allow_no_files: how.is_some(), test, ..Request::default() };
-    let Ok(configuration) = stream(session, request) else {
+    // The program is as good as over behind this: nothing is given back by parts.
+    let Ok(configuration) = stream(session, request).map(ManuallyDrop::new) else {
         if how.is_some() {
             say("ERROR: The configuration stream failed because of the invalid syntax.");
         }

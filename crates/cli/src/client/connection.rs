@@ -8,9 +8,12 @@ use std::time::Duration;
 use portcullis_value::{Exception, Value};
 use portcullis_wire::frame;
 use portcullis_wire::pickle::{self, Classes, Limits};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// A longer reply is no reply.
 const LONGEST_REPLY: usize = 256 << 20;
+/// What takes no longer is answered at once.
+const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
 
 /// Why there is no reply.
 #[derive(Debug, thiserror::Error)]
@@ -40,14 +43,34 @@ impl Connection {
     /// Connects; `timeout` holds for every later step, too. `None` waits for ever.
     pub(crate) fn open(socket: &Path, timeout: Option<Duration>) -> Result<Self, Error> {
         let stream = UnixStream::connect(socket)?;
-        stream.set_read_timeout(timeout)?;
-        stream.set_write_timeout(timeout)?;
+        if timeout.is_some() {
+            stream.set_read_timeout(timeout)?;
+            stream.set_write_timeout(timeout)?;
+        }
         Ok(Connection { stream })
+    }
+
+    /// Sends one request and waits for its reply. Calls `at_length` when it does not come at once.
+    pub(crate) fn ask_patiently(
+        &mut self,
+        request: &Value,
+        at_length: impl FnOnce(),
+    ) -> Result<Reply, Error> {
+        self.stream.write_all(&frame::framed(request))?;
+        let mut reply = [PollFd::new(&self.stream, PollFlags::IN)];
+        if !matches!(poll(&mut reply, Some(&AT_ONCE)), Ok(1..)) {
+            at_length();
+        }
+        self.reply()
     }
 
     /// Sends one request and waits for its reply.
     pub(crate) fn ask(&mut self, request: &Value) -> Result<Reply, Error> {
         self.stream.write_all(&frame::framed(request))?;
+        self.reply()
+    }
+
+    fn reply(&mut self) -> Result<Reply, Error> {
         let mut reply = Vec::new();
         let mut chunk = vec![0; 32 * 1024];
         while !frame::is_complete(&reply) {

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use jiff::tz::TimeZone;
@@ -56,7 +57,11 @@ impl Log {
 
     /// What reading the configuration had to say.
     pub(super) fn messages(&self, messages: &[Message]) {
-        let shown = messages.iter().filter(|message| message.level.0 >= self.least());
+        let mut shown = messages.iter().filter(|message| message.level.0 >= self.least()).peekable();
+        if shown.peek().is_none() {
+            // Nobody needs to know the time.
+            return;
+        }
         let now = now();
         let lines = shown.map(|message| self.text(&now, message.level.word(), message.logger, &message.text));
         tell(&lines.collect::<String>());
@@ -120,6 +125,10 @@ fn now() -> Zoned {
 /// From now on a signal ends the program with a word and exit code 255.
 pub(super) fn announce_signals(log: &Log) {
     use signal_hook::consts::{SIGINT, SIGTERM};
+    static ONCE: AtomicBool = AtomicBool::new(false);
+    if ONCE.swap(true, Ordering::AcqRel) {
+        return;
+    }
     let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM]) else { return };
     let log = log.clone();
     std::thread::spawn(move || {

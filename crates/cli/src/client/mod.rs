@@ -146,9 +146,11 @@ pub(crate) fn run(name: Name, words: Vec<OsString>) -> ExitCode {
         say(&usage::text(name));
         return ExitCode::from(255);
     }
-    // A server in the foreground has its own way with signals.
+    // A server in the foreground has its own way with signals; and what is answered at once is over before one comes.
     let serves = command == ["start"] && !session.arguments.background;
-    if !serves {
+    let takes_time =
+        command.first().is_some_and(|word| ["start", "restart", "reload"].contains(&word.as_str()));
+    if session.arguments.interactive || takes_time && !serves {
         log::announce_signals(&session.log);
     }
     let done = if session.arguments.interactive {

@@ -358,6 +358,9 @@ pub(crate) struct Reload {
 /// Which server `restart` is about.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Restart {
+    /// What became of it as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) place: Place,
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::answer::is;
 use super::arguments::Restart;
 use super::server::{Failure, PATIENCE, Server};
-use super::{NOT_SO, WELL, say};
+use super::{NOT_SO, WELL, document, say};
 use crate::client;
 
 /// How long the old server may take to end, and the new one to begin.
@@ -36,7 +36,9 @@ pub(super) fn run(wanted: &Restart) -> Result<u8, Failure> {
         let report = || server.ask(vec!["portcullis-report".into()], PATIENCE);
         within(CONFIGURE, || report().is_ok_and(|report| is(&report, "configured")))
     };
-    if configured {
+    if wanted.json {
+        say(&document(vec![("restarted", configured.into())]));
+    } else if configured {
         say("restarted\n");
     }
     Ok(if configured { WELL } else { NOT_SO })
