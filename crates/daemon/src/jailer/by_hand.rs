@@ -79,6 +79,7 @@ impl Running {
         if addresses.is_empty() {
             return self.unban_all(done.clone());
         }
+        self.restore_first(&addresses.iter().map(|address| Id::new(address)).collect::<Vec<_>>());
         let lifted = addresses.iter().map(|address| {
             // In the canonical spelling, unless it is a text or everybody.
             let id = Id::new(address);

@@ -188,13 +188,7 @@ impl Running {
                 // What they stood in is room for a hundred thousand tickets.
                 self.restoring = Vec::new().into_iter();
             }
-            let mut effects = Vec::new();
-            let at = Moment { now: now(), in_operation: true };
-            for ticket in portion {
-                self.definition.jail.ban(ticket, at, &mut self.outside, &mut effects);
-            }
-            self.facts.update(&self.definition.jail);
-            self.carry_out(effects, &None);
+            self.restore(portion);
         }
         for ticket in self.prolongs.due() {
             for worker in self.workers.values() {
@@ -223,7 +217,10 @@ impl Running {
                 self.become_(*definition);
                 Ok(Value::None).into()
             }
-            Order::Unban(text) => self.carried_out(|jail, done| Ok(jail.unban(&text, done))),
+            Order::Unban(text) => {
+                self.restore_first(&[Id::wanted(&text)]);
+                self.carried_out(|jail, done| Ok(jail.unban(&text, done)))
+            }
             Order::UnbanAll => self.carried_out(|jail, done| Ok(jail.unban_all(done))),
             Order::Banned(ips) => self.banned(&ips).into(),
             Order::Report => Ok(self.report()).into(),
@@ -518,6 +515,32 @@ impl Running {
         Ok(Value::Int(new))
     }
 
+    /// Of bans that wait to be restored, those that these are about come first: they are to be lifted.
+    pub(super) fn restore_first(&mut self, ids: &[Id]) {
+        if self.restoring.len() == 0 {
+            return;
+        }
+        let exact: HashSet<&Id> = ids.iter().collect();
+        let nets: Vec<_> = ids.iter().filter(|id| id.is_network()).filter_map(Id::covers).collect();
+        let inside =
+            |id: &Id| id.covers().is_some_and(|inner| nets.iter().any(|net| net.contains(&inner.network())));
+        let meant = |ticket: &Ticket| exact.contains(&ticket.id) || (!nets.is_empty() && inside(&ticket.id));
+        let (first, rest): (Vec<Ticket>, Vec<Ticket>) =
+            std::mem::take(&mut self.restoring).partition(|ticket| meant(ticket));
+        self.restoring = rest.into_iter();
+        self.restore(first);
+    }
+
+    fn restore(&mut self, tickets: Vec<Ticket>) {
+        let mut effects = Vec::new();
+        let at = Moment { now: now(), in_operation: true };
+        for ticket in tickets {
+            self.definition.jail.ban(ticket, at, &mut self.outside, &mut effects);
+        }
+        self.facts.update(&self.definition.jail);
+        self.carry_out(effects, &None);
+    }
+
     pub(super) fn unban(&mut self, text: &str, done: Done) -> Value {
         let id = Id::wanted(text);
         let mut effects = Vec::new();
@@ -529,6 +552,7 @@ impl Running {
     }
 
     fn unban_by_hand(&mut self, ips: &[String], report_absent: bool, done: Done) -> Result<Value, Exception> {
+        self.restore_first(&ips.iter().map(|ip| Id::wanted(ip)).collect::<Vec<_>>());
         let mut lifted = 0;
         let mut absent = Vec::new();
         for ip in ips {

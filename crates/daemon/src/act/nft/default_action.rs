@@ -182,34 +182,30 @@ impl DefaultAction {
         Ok(())
     }
 
-    /// Lifts bans. Answers those that were not in force (which is no failure).
+    /// Lifts bans, and reads back that they are. That one was not in force is no failure. Answers those that are still in
+    /// force, with the reason.
     ///
     /// # Errors
     /// When the kernel refused: then some may still be in force.
-    pub fn unban(&mut self, firewall: &mut Firewall, ids: &[Id]) -> Result<Vec<Id>, Error> {
+    pub fn unban(&mut self, firewall: &mut Firewall, ids: &[Id]) -> Result<Vec<(Id, Error)>, Error> {
         let mut groups = Groups::new();
-        let mut absent = Vec::new();
         for id in ids {
-            match Slot::of(id) {
-                Some((slot, element)) => groups.entry(slot).or_default().push((id.clone(), element)),
-                None => absent.push(id.clone()),
+            if let Some((slot, element)) = Slot::of(id) {
+                groups.entry(slot).or_default().push((id.clone(), element));
             }
         }
+        let mut left = Vec::new();
         for (slot, wanted) in groups {
+            let set = self.set(slot);
             let elements: Vec<Element> = wanted.iter().map(|(_, element)| *element).collect();
-            match firewall.delete_elements(&table(), &self.set(slot), &elements) {
-                Ok(missing) => {
-                    let missing: std::collections::HashSet<_> =
-                        missing.iter().map(Element::address).collect();
-                    absent.extend(
-                        wanted.into_iter().filter(|(_, e)| missing.contains(&e.address())).map(|(id, _)| id),
-                    );
-                }
-                Err(error) if error.is_missing() => absent.extend(wanted.into_iter().map(|(id, _)| id)),
-                Err(error) => return Err(error),
+            match firewall.delete_elements(&table(), &set, &elements) {
+                Err(error) if error.is_missing() => continue,
+                other => drop(other?),
             }
+            let still = firewall.still_there(&table(), &set, &elements)?;
+            left.extend(left_over(&table(), &set, wanted, &still));
         }
-        Ok(absent)
+        Ok(left)
     }
 
     /// Lifts all bans of this jail; sets and rules stay.
@@ -458,6 +454,26 @@ fn group(bans: &[Wanted]) -> (Groups, Vec<(Id, Error)>) {
         }
     }
     (groups, failed)
+}
+
+/// Of bans that were lifted, those whose elements are there still.
+pub(super) fn left_over(
+    table: &Table,
+    set: &Set,
+    lifted: Vec<(Id, Element)>,
+    still: &[Element],
+) -> Vec<(Id, Error)> {
+    let still: std::collections::HashSet<_> = still.iter().map(|element| element.net).collect();
+    let left = lifted.into_iter().filter(|(_, element)| still.contains(&element.net));
+    let refused = |id: &Id| Error::Refused {
+        what: format!("delete element {table} {} {{ {id} }}", set.name),
+        errno: rustix::io::Errno::EXIST,
+    };
+    left.map(|(id, _)| {
+        let error = refused(&id);
+        (id, error)
+    })
+    .collect()
 }
 
 fn not_an_address(id: &Id) -> (Id, Error) {

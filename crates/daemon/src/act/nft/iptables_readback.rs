@@ -250,14 +250,19 @@ fn rules(
         let table = Table { family, name: "filter".to_owned() };
         return Ok(firewall.rules(&table, chain)?.iter().map(of_kernel).collect());
     };
-    let tables =
-        if family == Family::Inet4 { "/proc/net/ip_tables_names" } else { "/proc/net/ip6_tables_names" };
-    if !std::fs::read_to_string(tables).is_ok_and(|names| names.lines().any(|name| name == "filter")) {
+    if !has_filter(family) {
         return Ok(Vec::new());
     }
     // All chains: a missing one would be a failure of the tool that looks like any other.
     let listed = output(tool, &["-w", "-S"])?;
     Ok(listed.lines().filter_map(|line| of_listing(line, chain)).collect())
+}
+
+/// Whether iptables-legacy has the table `filter`. To ask the tool would make it.
+pub(super) fn has_filter(family: Family) -> bool {
+    let tables =
+        if family == Family::Inet4 { "/proc/net/ip_tables_names" } else { "/proc/net/ip6_tables_names" };
+    std::fs::read_to_string(tables).is_ok_and(|names| names.lines().any(|name| name == "filter"))
 }
 
 /// Reads a rule that iptables-nft made.
@@ -297,7 +302,7 @@ fn of_kernel(rule: &KernelRule) -> BanRule {
 }
 
 /// The network that a comparison of the source address stands for. iptables-nft compares 3 bytes for a /24.
-fn source(payload: Payload, mask: Option<&[u8]>, value: &[u8]) -> Option<IpNet> {
+pub(super) fn source(payload: Payload, mask: Option<&[u8]>, value: &[u8]) -> Option<IpNet> {
     let (start, width) = [Payload::SOURCE_V4, Payload::SOURCE_V6]
         .iter()
         .find(|source| (source.base, source.offset) == (payload.base, payload.offset))

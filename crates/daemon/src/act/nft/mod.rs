@@ -24,6 +24,7 @@ mod readback;
 mod slot;
 pub(super) mod socket;
 mod stock;
+mod sweep;
 mod tool;
 pub(super) mod uapi;
 

@@ -39,14 +39,8 @@ impl BanNftSet {
             Some(flags) if flags & TABLE_DORMANT != 0 => return Ok(nothing(format!("table {table}, awake"))),
             Some(_) => {}
         }
-        let key = if self.family == Family::Inet4 { KeyType::Ipv4 } else { KeyType::Ipv6 };
-        let found = firewall.sets(table)?.into_iter().find(|set| set.name == self.set);
-        let Some(found) = found else { return Ok(nothing(format!("set {table} {}", self.set))) };
-        let set = Set {
-            name: self.set.clone(),
-            key,
-            interval: found.flags & set_flag::INTERVAL != 0,
-            timeout: found.flags & set_flag::TIMEOUT != 0,
+        let Some(set) = self.kernel_set(firewall)? else {
+            return Ok(nothing(format!("set {table} {}", self.set)));
         };
         let mut difference = Difference::default();
         if !self.has_rule(firewall)? {
@@ -62,6 +56,18 @@ impl BanNftSet {
         let covers = |id: &&Id| element(id).is_some_and(|element| present.contains(&element.net));
         difference.missing = ids.iter().filter(|id| !covers(id)).cloned().collect();
         Ok(difference)
+    }
+
+    /// The set with the flags that it really has, if it is there.
+    pub(super) fn kernel_set(&self, firewall: &mut Firewall) -> Result<Option<Set>, Error> {
+        let key = if self.family == Family::Inet4 { KeyType::Ipv4 } else { KeyType::Ipv6 };
+        let found = firewall.sets(&self.table)?.into_iter().find(|set| set.name == self.set);
+        Ok(found.map(|found| Set {
+            name: self.set.clone(),
+            key,
+            interval: found.flags & set_flag::INTERVAL != 0,
+            timeout: found.flags & set_flag::TIMEOUT != 0,
+        }))
     }
 
     fn has_rule(&self, firewall: &mut Firewall) -> Result<bool, Error> {

@@ -216,6 +216,46 @@ impl Socket {
         }
     }
 
+    /// Asks about each of some things in one go. The answers are error numbers in the order of the questions, 0 for yes.
+    pub(super) fn questions<T>(
+        &mut self,
+        what: &str,
+        kind: u16,
+        family: u8,
+        about: &[T],
+        body: impl Fn(&mut Writer, &T),
+    ) -> Result<Vec<i32>, Error> {
+        if about.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.drain()?;
+        let first = self.next_sequence(about.len() as u32);
+        let mut writer = Writer::default();
+        for (sequence, one) in (first..).zip(about) {
+            let start = writer.len();
+            writer.message(kind, NLM_F_REQUEST | NLM_F_ACK, family, 0, |w| body(w, one));
+            writer.number(start, sequence);
+        }
+        if writer.too_long() {
+            return Err(Error::TooLong(what.to_owned()));
+        }
+        self.send(writer.bytes(), || what.to_owned())?;
+        let deadline = Instant::now() + ANSWER_LIMIT;
+        let mut codes = vec![None; about.len()];
+        let mut left = about.len();
+        while left > 0 {
+            for answer in messages(receive(&self.netlink, &mut self.buffer, deadline)?) {
+                let at = answer.sequence.wrapping_sub(first) as usize;
+                let code = Some(answer.code().saturating_neg()).filter(|_| answer.kind == NLMSG_ERROR);
+                if let (Some(slot @ None), Some(code)) = (codes.get_mut(at), code) {
+                    *slot = Some(code);
+                    left -= 1;
+                }
+            }
+        }
+        Ok(codes.into_iter().flatten().collect())
+    }
+
     /// Reads all there is of something, consistently: begun again when the ruleset changes meanwhile, since a dump
     /// during a write loses or repeats entries without telling. `fresh` makes what `visit` fills in.
     pub(super) fn dump<T>(

@@ -212,6 +212,13 @@ impl Runner {
         }
     }
 
+    /// A ban was to be lifted and holds still: the same command once more.
+    pub fn lift_again(&mut self, ticket: &Ticket, exec: &mut dyn Executor, facts: &dyn Facts) {
+        let info = Info::ticket(ticket, facts);
+        // Whoever asks looks for himself what came of it.
+        let _ = self.run(Operation::Unban, For::ticket(ticket), &info, exec);
+    }
+
     /// Whether bans are lifted by one command, not one by one, when all are.
     pub fn can_flush(&self) -> bool {
         self.action.has(Operation::Flush)

@@ -69,7 +69,7 @@ impl Carrier {
                 };
             }
             Call::Unban(ticket) => {
-                self.unban(std::slice::from_ref(&ticket), facts, log);
+                let _ = self.unban(std::slice::from_ref(&ticket), false, facts, log);
                 return Ok(Value::None);
             }
             Call::ExecuteCmd(..) => {

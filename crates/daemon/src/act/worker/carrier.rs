@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use portcullis_config::JailSettings;
 use portcullis_jail::action::{Action, Facts};
 use portcullis_jail::{Family, Id, Level, Ticket, Timestamp};
@@ -43,6 +44,8 @@ pub(super) enum By {
 
 /// The states of bans by whom they concern.
 pub(super) type States = HashMap<Id, Enforcement>;
+/// Whose bans were to be lifted and are in force still, and why.
+pub(super) type Left = Vec<(Id, String)>;
 
 impl Carrier {
     pub(super) fn in_shell(
@@ -88,6 +91,15 @@ impl Carrier {
     /// Whether more than whom and how long has to be known of a ban, for its end or should it be tried again.
     pub(super) fn needs_tickets(&self) -> bool {
         matches!(self.by, By::Shell(_))
+    }
+
+    /// The chains and sets that hold its bans, where that is known: by these texts they are told from others'.
+    pub(super) fn places(&self) -> Vec<String> {
+        match &self.by {
+            By::Shell(shell) => shell.places(),
+            By::Kernel(kernel) => kernel.places(),
+            By::Mail(_) => Vec::new(),
+        }
     }
 
     /// What many bans cost.
@@ -200,18 +212,55 @@ impl Carrier {
         }
     }
 
-    pub(super) fn unban(&mut self, tickets: &[Arc<Ticket>], facts: &dyn Facts, log: &Log) {
+    /// Lifts bans; answers those that are still in force, with the reason.
+    pub(super) fn unban(
+        &mut self,
+        tickets: &[Arc<Ticket>],
+        again: bool,
+        facts: &dyn Facts,
+        log: &Log,
+    ) -> Left {
         match &mut self.by {
-            By::Shell(shell) => shell.unban(tickets, facts, log),
+            By::Shell(shell) => shell.unban(tickets, again, facts, log),
             By::Kernel(kernel) => {
                 let ids: Vec<Id> = tickets.iter().map(|ticket| ticket.id.clone()).collect();
-                if let Err(error) = kernel.unban(&ids) {
-                    let text =
-                        format!("Failed to unban in jail '{}' action '{}': {error}", facts.jail(), self.name);
-                    log.error("actions", text);
+                match kernel.unban(&ids) {
+                    Ok(left) => left.into_iter().map(|(id, error)| (id, error.to_string())).collect(),
+                    // Where there is no set, nobody is banned.
+                    Err(error) if error.is_missing() => {
+                        let text = format!(
+                            "Failed to unban in jail '{}' action '{}': {error}",
+                            facts.jail(),
+                            self.name
+                        );
+                        log.error("actions", text);
+                        Left::new()
+                    }
+                    Err(error) => ids.into_iter().map(|id| (id, error.to_string())).collect(),
                 }
             }
+            By::Mail(_) => Left::new(),
+        }
+    }
+
+    /// Takes out what a killed server has left of these, if anything. Should that fail, it goes with all that nobody wants.
+    pub(super) fn lift_left_behind(&mut self, ids: &[Id]) {
+        match &mut self.by {
+            By::Shell(shell) => drop(shell.lift(ids)),
+            By::Kernel(kernel) => drop(kernel.unban(ids)),
             By::Mail(_) => {}
+        }
+    }
+
+    /// Takes out what a killed server has left behind: bans that nobody wants, and second copies of rules. Answers how many.
+    ///
+    /// # Errors
+    /// Why that could not be done.
+    pub(super) fn sweep(&mut self, keep: &dyn Fn(&IpNet) -> bool) -> Result<usize, String> {
+        match &mut self.by {
+            By::Shell(shell) => shell.sweep(keep),
+            By::Kernel(kernel) => kernel.sweep(keep).map_err(|error| error.to_string()),
+            By::Mail(_) => Ok(0),
         }
     }
 
@@ -287,11 +336,15 @@ impl Carrier {
     pub(super) fn lift_all(&mut self, tickets: &[Arc<Ticket>], facts: &dyn Facts, log: &Log) {
         match &mut self.by {
             By::Shell(shell) => {
-                if shell.runner.can_flush() {
-                    let InShell { runner, shell, .. } = &mut **shell;
-                    let _ = runner.flush(&mut Hands { shell, log }, facts);
-                } else {
-                    shell.unban(tickets, facts, log);
+                let left = shell.flush(tickets, facts, log);
+                if let Some((id, why)) = left.first() {
+                    let text = format!(
+                        "[{}] {} ban(s) are NOT lifted by action '{}', {id} for one: {why}",
+                        facts.jail(),
+                        left.len(),
+                        self.name
+                    );
+                    log.error("actions", text);
                 }
             }
             By::Kernel(kernel) => {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use portcullis_jail::{Family, Id};
 
 use super::shelter::Shelter;
@@ -30,6 +31,15 @@ impl InKernel {
     /// Whether the table is ours, and no stock action's.
     pub(super) fn is_own(&self) -> bool {
         matches!(self.rules, Rules::Own(_))
+    }
+
+    /// See [`Carrier::places`](super::Carrier::places).
+    pub(super) fn places(&self) -> Vec<String> {
+        match &self.rules {
+            // Each jail has sets of its own.
+            Rules::Own(_) => Vec::new(),
+            Rules::Stock(parts) => parts.iter().map(Stock::place).collect(),
+        }
     }
 
     pub(super) fn start(&mut self) -> Result<(), Error> {
@@ -86,20 +96,33 @@ impl InKernel {
         }
     }
 
-    pub(super) fn unban(&mut self, ids: &[Id]) -> Result<(), Error> {
+    /// Lifts bans; answers those that are still in force, with the reason.
+    pub(super) fn unban(&mut self, ids: &[Id]) -> Result<Vec<(Id, Error)>, Error> {
         match &mut self.rules {
-            Rules::Own(action) => self.shelter.with(|firewall| action.unban(firewall, ids)).map(drop),
+            Rules::Own(action) => self.shelter.with(|firewall| action.unban(firewall, ids)),
             Rules::Stock(parts) => {
+                let mut left = Vec::new();
                 for part in parts {
                     let mine: Vec<Id> =
                         ids.iter().filter(|id| id.family() == Some(part.family())).cloned().collect();
                     if !mine.is_empty() {
-                        self.shelter.with(|firewall| part.unban(firewall, &mine))?;
+                        left.extend(self.shelter.with(|firewall| part.unban(firewall, &mine))?);
                     }
                 }
-                Ok(())
+                Ok(left)
             }
         }
+    }
+
+    /// Takes out what a killed server has left in the sets of a stock action; answers how many.
+    pub(super) fn sweep(&mut self, keep: &dyn Fn(&IpNet) -> bool) -> Result<usize, Error> {
+        // Our own table is compared as a whole: see `repair`.
+        let Rules::Stock(parts) = &mut self.rules else { return Ok(0) };
+        let mut surplus = 0;
+        for part in parts {
+            surplus += self.shelter.with(|firewall| part.sweep(firewall, keep))?;
+        }
+        Ok(surplus)
     }
 
     pub(super) fn flush(&mut self) -> Result<(), Error> {

@@ -87,6 +87,11 @@ impl Ledger {
         self.tally
     }
 
+    /// Whom we hold, in no order.
+    pub(super) fn ids(&self) -> impl Iterator<Item = &Id> {
+        self.bans.keys()
+    }
+
     pub(super) fn contains(&self, id: &Id) -> bool {
         self.bans.contains_key(id)
     }

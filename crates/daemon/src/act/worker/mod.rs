@@ -12,6 +12,7 @@ mod kernel;
 mod ledger;
 mod protection;
 mod readback;
+mod release;
 mod shell;
 mod shelter;
 mod warden;
@@ -38,6 +39,7 @@ pub(crate) use health::{Enforcement, Health, States};
 use inquire::Inquiries;
 use ledger::{Ledger, News};
 pub(crate) use protection::Protection;
+use release::Lingering;
 pub(crate) use shelter::Shelter;
 
 /// So many bans are tried again in one go; a shell action must not spend its time on the past.
@@ -101,6 +103,7 @@ pub(crate) struct Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         self.shelter.roll.strike(self.number);
+        self.shelter.release(self.number);
     }
 }
 
@@ -129,6 +132,7 @@ impl Worker {
             Worker { ahead, orders, health: Arc::clone(&health), shelter, number, bound, log: log.clone() };
         std::thread::Builder::new().name(thread).spawn(move || {
             let carrier = Carrier::choose(&jail, action, &carriage, &*facts, &log);
+            carriage.shelter.claim(number, carrier.places());
             let mut working = Working {
                 jail,
                 ledger: Ledger::new(carrier.needs_tickets()),
@@ -140,6 +144,9 @@ impl Worker {
                 ended: HashSet::new(),
                 portion: SMALL_PORTION,
                 settled: false,
+                swept: false,
+                lingering: Lingering::default(),
+                number,
                 facts,
                 log,
                 health: shared,
@@ -203,6 +210,11 @@ struct Working {
     portion: usize,
     /// There are no more to come. Until then the kernel may rightly have bans that we do not know yet.
     settled: bool,
+    /// What a server that did not stop had left is taken away.
+    swept: bool,
+    lingering: Lingering,
+    /// Ours among all actions.
+    number: u64,
     facts: Box<dyn Facts + Send>,
     log: Log,
     health: Arc<Mutex<Health>>,
@@ -215,7 +227,7 @@ impl Working {
             let order = match left_over.take() {
                 Some(order) => Ok(order),
                 None if !self.restored.is_empty() => inbox.recv_timeout(Duration::ZERO),
-                None => match self.ledger.next_retry() {
+                None => match self.ledger.next_retry().into_iter().chain(self.lingering.next_retry()).min() {
                     Some(at) => inbox.recv_deadline(at),
                     None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 },
@@ -243,7 +255,10 @@ impl Working {
                 Ok(order @ (Order::Ban(..) | Order::Unban(..))) => left_over = self.in_numbers(order, inbox),
                 Ok(order) => self.carry_out(order),
                 Err(RecvTimeoutError::Timeout) if !self.restored.is_empty() => self.restore(),
-                Err(RecvTimeoutError::Timeout) => self.retry(),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.retry();
+                    self.lift_again();
+                }
                 // The jail's thread has gone without a word; its bans stay in force, as after a kill.
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -354,26 +369,10 @@ impl Working {
         next
     }
 
-    fn unban(&mut self, mut tickets: Vec<Arc<Ticket>>) {
-        // What was not restored yet need not be lifted.
-        if !self.restored.is_empty() {
-            let (held, waiting) = tickets.into_iter().partition(|ticket| self.ledger.contains(&ticket.id));
-            tickets = held;
-            let waiting: Vec<Arc<Ticket>> = waiting;
-            self.ended.extend(waiting.into_iter().map(|ticket| ticket.id.clone()));
-        }
-        for ticket in &tickets {
-            self.ledger.remove(&ticket.id);
-            self.inquiries.forget(&ticket.id);
-        }
-        if !tickets.is_empty() {
-            self.carrier.unban(&tickets, &*self.facts, &self.log);
-        }
-    }
-
     fn ban(&mut self, tickets: Vec<Arc<Ticket>>) {
         for ticket in &tickets {
             self.ledger.add(ticket);
+            self.lingering.forget(&ticket.id);
         }
         self.tell_health();
         let states = self.carrier.ban(&tickets, false, &*self.facts, &self.log);
@@ -433,6 +432,9 @@ impl Working {
 
     fn retry(&mut self) {
         let tickets = self.ledger.due(Instant::now(), RETRIED);
+        if tickets.is_empty() {
+            return;
+        }
         let states = self.carrier.ban(&tickets, true, &*self.facts, &self.log);
         self.keep(&tickets, states);
     }
@@ -445,13 +447,6 @@ impl Working {
             let text = format!("[{}] Reban {}, action '{}'", self.jail, ticket.id, self.carrier.name());
             self.log.write(&LogLine::new(Level::NOTICE, "actions", text));
             self.keep(&[held], lost);
-        }
-    }
-
-    /// Once all earlier bans are in force again, what a former server left beyond them is taken away.
-    fn clear_away(&mut self) {
-        if self.settled && self.restored.is_empty() && self.carrier.stays() {
-            self.verify();
         }
     }
 
@@ -477,13 +472,14 @@ impl Working {
         self.behind.fetch_sub(self.restored.len(), Ordering::Relaxed);
         self.restored.clear();
         self.ended.clear();
+        self.lingering = Lingering::default();
         self.carrier.lift_all(&tickets, &*self.facts, &self.log);
     }
 
     fn tell_health(&self) {
         let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
         health.by = self.carrier.by();
-        health.finding = self.carrier.finding().map(str::to_owned);
+        health.finding = self.carrier.finding().map(str::to_owned).or_else(|| self.lingering.finding());
         health.bans = self.ledger.tally();
         health.bans.pending += self.restored.len();
         health.reason = self.ledger.reason();

@@ -1,5 +1,6 @@
 //! Whether bans that shell commands made are really in the kernel. A command that exits with 0 proves nothing.
 
+use ipnet::IpNet;
 use portcullis_jail::{Family, Id};
 
 use super::shelter::Shelter;
@@ -57,5 +58,53 @@ impl Readback {
             }
         }
         Ok(lost)
+    }
+
+    /// The chains and sets, in their tools' words.
+    pub(super) fn places(&self) -> Vec<String> {
+        self.families.iter().map(|(_, place)| place.place()).collect()
+    }
+
+    /// Those of `ids` that are in the kernel by themselves.
+    ///
+    /// # Errors
+    /// Why nothing can be said.
+    pub(super) fn standing(&self, ids: &[Id], shelter: &Shelter) -> Result<Vec<Id>, String> {
+        let mut standing = Vec::new();
+        for (place, mine) in self.by_family(ids) {
+            standing
+                .extend(shelter.with(|firewall| place.standing(firewall, &mine)).map_err(|e| e.to_string())?);
+        }
+        Ok(standing)
+    }
+
+    /// Takes these out of the kernel, all copies.
+    ///
+    /// # Errors
+    /// Why they are not out.
+    pub(super) fn lift(&self, ids: &[Id], shelter: &Shelter) -> Result<(), String> {
+        self.by_family(ids).try_for_each(|(place, mine)| {
+            shelter.with(|firewall| place.lift(firewall, &mine)).map_err(|error| error.to_string())
+        })
+    }
+
+    /// Leaves one rule or member for each ban that `keep` names, and nothing else. Answers how many were taken away.
+    ///
+    /// # Errors
+    /// Why they could not be.
+    pub(super) fn leave(&self, keep: &dyn Fn(&IpNet) -> bool, shelter: &Shelter) -> Result<usize, String> {
+        let mut surplus = 0;
+        for (_, place) in &self.families {
+            surplus +=
+                shelter.with(|firewall| place.leave(firewall, keep)).map_err(|error| error.to_string())?;
+        }
+        Ok(surplus)
+    }
+
+    fn by_family<'a>(&'a self, ids: &'a [Id]) -> impl Iterator<Item = (&'a nft::Readback, Vec<Id>)> {
+        self.families.iter().filter_map(|(family, place)| {
+            let mine: Vec<Id> = ids.iter().filter(|id| id.family() == Some(*family)).cloned().collect();
+            (!mine.is_empty()).then_some((place, mine))
+        })
     }
 }

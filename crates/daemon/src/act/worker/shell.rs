@@ -7,10 +7,11 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use portcullis_jail::action::{Action, Facts, Info, Operation, Script};
 use portcullis_jail::{Family, Id, Level, LogLine, Ticket};
 
-use super::carrier::States;
+use super::carrier::{Left, States};
 use super::health::Enforcement;
 use super::readback::{Lost, Readback};
 use super::shelter::Shelter;
@@ -24,6 +25,8 @@ use crate::log::Log;
 const BATCH: usize = 4;
 /// When so many bans in a row have failed, the others of the batch are not tried one by one as well.
 const TOO_MANY: usize = 3;
+/// So often the command that lifts a ban is run again while the kernel still has it.
+const MOST_COPIES: usize = 4;
 
 /// Runs scripts for a runner, and writes what it says.
 pub(super) struct Hands<'a> {
@@ -54,6 +57,8 @@ pub(super) struct InShell {
     readback: Option<Readback>,
     shortcuts: Vec<Shortcut>,
     shelter: Arc<Shelter>,
+    /// What a killed server may have left in the kernel has been taken away.
+    swept: bool,
 }
 
 impl InShell {
@@ -81,6 +86,7 @@ impl InShell {
             readback: Readback::of(known),
             shortcuts,
             shelter: Arc::clone(shelter),
+            swept: false,
         }
     }
 
@@ -95,6 +101,11 @@ impl InShell {
 
     pub(super) fn pace(&self) -> Pace {
         self.shortcuts.first().map_or(Pace::One, |shortcut| shortcut.direct.pace())
+    }
+
+    /// See [`Carrier::places`](super::Carrier::places).
+    pub(super) fn places(&self) -> Vec<String> {
+        self.readback.as_ref().map(Readback::places).unwrap_or_default()
     }
 
     /// Puts bans in force; what has become of each.
@@ -152,6 +163,10 @@ impl InShell {
             Err(why) => Enforcement::Failed(why),
             Ok(lost) => match lost.bans.into_iter().next() {
                 None => {
+                    if !self.swept && !self.shortcuts.is_empty() {
+                        // A killed server may have left the same rule. Should it stay, it goes with the others.
+                        let _ = readback.leave(&|_| true, &self.shelter);
+                    }
                     self.learn(ticket);
                     Enforcement::Enforced
                 }
@@ -193,11 +208,13 @@ impl InShell {
         if work.futile > 1 {
             return;
         }
-        let InShell { runner, shell, shortcuts, shelter, readback, .. } = self;
+        let InShell { runner, shell, shortcuts, shelter, readback, swept, .. } = self;
         let Some(readback) = readback else { return };
         for shortcut in shortcuts {
             let quick = shortcut.direct.is_quick();
-            if !shortcut.direct.is_ready() || (!quick && work.left.len() < BATCH) {
+            // What a killed server has left is not to be put in once more: the shell would do that.
+            let enough = if quick || !*swept { 1 } else { BATCH };
+            if !shortcut.direct.is_ready() || work.left.len() < enough {
                 continue;
             }
             let mut hands = Hands { shell, log };
@@ -216,7 +233,7 @@ impl InShell {
                 members.push(member);
                 ids.push(ticket.id.clone());
             }
-            if members.is_empty() || (!quick && members.len() < BATCH) {
+            if members.len() < enough {
                 continue;
             }
             let added = shelter.with(|firewall| shortcut.direct.add(firewall, &members));
@@ -287,11 +304,77 @@ impl InShell {
         if lost.is_empty() { States::new() } else { self.ban(&lost, true, facts, log) }
     }
 
-    /// Lifts bans.
-    pub(super) fn unban(&mut self, tickets: &[Arc<Ticket>], facts: &dyn Facts, log: &Log) {
-        let lifted = self.unban_beside_the_shell(tickets, facts, log);
-        for ticket in tickets.iter().filter(|ticket| !lifted.contains(&ticket.id)) {
-            let _ = self.runner.unban(ticket, &mut Hands { shell: &mut self.shell, log }, facts);
+    /// Lifts bans, and reads back that they are. Answers those that are in force still, with the reason.
+    pub(super) fn unban(
+        &mut self,
+        tickets: &[Arc<Ticket>],
+        again: bool,
+        facts: &dyn Facts,
+        log: &Log,
+    ) -> Left {
+        let ids: Vec<Id> = tickets.iter().map(|ticket| ticket.id.clone()).collect();
+        if !again {
+            let lifted = self.unban_beside_the_shell(tickets, facts, log);
+            for ticket in tickets.iter().filter(|ticket| !lifted.contains(&ticket.id)) {
+                let _ = self.runner.unban(ticket, &mut Hands { shell: &mut self.shell, log }, facts);
+            }
+        }
+        let mut left = self.standing(&ids);
+        // A killed server may have left the same rule once more: the command takes out one.
+        for _ in 0..if self.shortcuts.is_empty() { MOST_COPIES } else { 0 } {
+            if left.is_empty() {
+                break;
+            }
+            for ticket in tickets.iter().filter(|ticket| left.contains(&ticket.id)) {
+                self.runner.lift_again(ticket, &mut Hands { shell: &mut self.shell, log }, facts);
+            }
+            left = self.standing(&left);
+        }
+        self.take_out(left)
+    }
+
+    /// Takes out what the commands have left; answers those for whom that did not work, and why.
+    fn take_out(&self, ids: Vec<Id>) -> Left {
+        if ids.is_empty() {
+            return Left::new();
+        }
+        let (left, why) = match self.lift(&ids) {
+            Ok(()) => (self.standing(&ids), "the kernel still has it".to_owned()),
+            Err(why) => (ids, why),
+        };
+        left.into_iter().map(|id| (id, why.clone())).collect()
+    }
+
+    /// Those of `ids` that the kernel has. Where it cannot be read, nothing more is known than what the commands said.
+    fn standing(&self, ids: &[Id]) -> Vec<Id> {
+        let readback = self.readback.as_ref();
+        readback.and_then(|readback| readback.standing(ids, &self.shelter).ok()).unwrap_or_default()
+    }
+
+    /// Takes bans out of the kernel without the action's commands, all copies.
+    pub(super) fn lift(&self, ids: &[Id]) -> Result<(), String> {
+        match &self.readback {
+            Some(readback) if !self.shortcuts.is_empty() => readback.lift(ids, &self.shelter),
+            _ => Err("the command succeeded, but the kernel still has it".to_owned()),
+        }
+    }
+
+    /// Lifts all bans; answers those that are in force still, with the reason.
+    pub(super) fn flush(&mut self, tickets: &[Arc<Ticket>], facts: &dyn Facts, log: &Log) -> Left {
+        if !self.runner.can_flush() {
+            return self.unban(tickets, false, facts, log);
+        }
+        let _ = self.runner.flush(&mut Hands { shell: &mut self.shell, log }, facts);
+        let ids: Vec<Id> = tickets.iter().map(|ticket| ticket.id.clone()).collect();
+        self.take_out(self.standing(&ids))
+    }
+
+    /// See [`Carrier::sweep`](super::Carrier::sweep).
+    pub(super) fn sweep(&mut self, keep: &dyn Fn(&IpNet) -> bool) -> Result<usize, String> {
+        self.swept = true;
+        match &self.readback {
+            Some(readback) if !self.shortcuts.is_empty() => readback.leave(keep, &self.shelter),
+            _ => Ok(0),
         }
     }
 
@@ -388,6 +471,9 @@ impl Shortcut {
             return None;
         }
         let net = ticket.id.net()?.trunc();
+        if !self.direct.takes(net) {
+            return None;
+        }
         let script =
             runner.action().render(operation, Some(self.family), &Info::ticket(ticket, facts)).ok()??;
         let deed = self.known.deed(&script.text, self.family, ticket.id.text())?;

@@ -1,5 +1,6 @@
 //! What the threads of all actions share: the firewall's socket, and the names of ports.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::warden::{self, Roll};
@@ -14,9 +15,16 @@ pub(crate) struct Shelter {
     pub(super) roll: Roll,
     /// Started with the first ban; `None` inside when the system gave no thread.
     closer: OnceLock<Option<Closer>>,
+    /// Which chains and sets the actions keep their bans in, by the numbers of the actions.
+    claims: Mutex<HashMap<u64, Vec<String>>>,
     /// How the warden listens, and how many bulk changes of our own are under way, during which it need not.
     ears: Mutex<(Option<Ears>, usize)>,
 }
+
+/// An action's chains and sets are nobody else's as long as this lives.
+pub(super) struct Alone<'s>(
+    #[expect(dead_code, reason = "held, not read")] MutexGuard<'s, HashMap<u64, Vec<String>>>,
+);
 
 /// Large changes of our own are under way: as long as this lives, the kernel need not tell of each.
 pub(super) struct Hush<'s>(&'s Shelter);
@@ -71,6 +79,29 @@ impl Shelter {
             let _ = open.close();
         }
         Hush(self)
+    }
+
+    /// From now on this action keeps its bans there.
+    pub(super) fn claim(&self, number: u64, places: Vec<String>) {
+        self.claims().insert(number, places);
+    }
+
+    /// The action has ended.
+    pub(super) fn release(&self, number: u64) {
+        self.claims().remove(&number);
+    }
+
+    /// Whether no other action keeps its bans in the same chains and sets. As long as the answer lives, none begins to.
+    pub(super) fn alone(&self, number: u64) -> Option<Alone<'_>> {
+        let claims = self.claims();
+        let mine = claims.get(&number)?;
+        let others = claims.iter().filter(|(other, _)| **other != number).flat_map(|(_, places)| places);
+        let shared = others.into_iter().any(|place| mine.contains(place));
+        (!shared).then_some(Alone(claims))
+    }
+
+    fn claims(&self) -> MutexGuard<'_, HashMap<u64, Vec<String>>> {
+        self.claims.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Firewall>> {

@@ -92,6 +92,11 @@ impl Direct {
         !matches!(self.0, Place::Restore(_))
     }
 
+    /// Whether it can put this one in.
+    pub fn takes(&self, net: IpNet) -> bool {
+        !matches!(&self.0, Place::Rules(rules) if !rules.takes(net))
+    }
+
     /// Whether it is known what a ban looks like. If not, the action's own command has to make one, to be
     /// [learnt](Direct::learn) from.
     pub fn is_ready(&self) -> bool {
@@ -144,7 +149,7 @@ impl Direct {
     pub fn delete(&mut self, firewall: &mut Firewall, nets: &[IpNet]) -> Result<Vec<IpNet>, Error> {
         match &mut self.0 {
             Place::Rules(rules) => rules.delete(firewall, nets),
-            Place::Restore(restore) => restore.delete(firewall, nets),
+            Place::Restore(restore) => restore.delete(nets),
             Place::Ipset(set) => {
                 for net in nets {
                     ipset::delete(firewall, set, *net)?;

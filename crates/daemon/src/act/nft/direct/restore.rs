@@ -9,7 +9,7 @@ use portcullis_jail::Family;
 use crate::act::nft::error::Error;
 use crate::act::nft::firewall::Firewall;
 use crate::act::nft::iptables_readback::blocked;
-use crate::act::nft::tool;
+use crate::act::nft::{sweep, tool};
 use crate::act::preflight::Known;
 
 /// So many calls are spent on finding out which of a batch are refused.
@@ -32,16 +32,15 @@ pub(super) struct Restore {
 impl Restore {
     /// `None` where the tool is not several in one, or a name would need quotes.
     pub(super) fn new(tool: &Path, family: Family, known: &Known) -> Option<Self> {
-        let program = std::fs::canonicalize(tool).ok()?;
-        let several = program.file_name()?.to_str()?.starts_with("xtables-");
+        let (program, word) = sweep::restorer(tool, family)?;
         let plain =
             |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_. ".contains(&byte));
-        if !several || !plain(&known.chain) || known.chain.contains(' ') || !plain(&known.blocktype) {
+        if !plain(&known.chain) || known.chain.contains(' ') || !plain(&known.blocktype) {
             return None;
         }
         Some(Restore {
             program,
-            word: if family == Family::Inet4 { "iptables-restore" } else { "ip6tables-restore" },
+            word,
             lister: tool.to_owned(),
             family,
             chain: known.chain.clone(),
@@ -73,11 +72,17 @@ impl Restore {
         Ok(failed)
     }
 
-    pub(super) fn delete(&self, firewall: &mut Firewall, nets: &[IpNet]) -> Result<Vec<IpNet>, Error> {
-        let present = self.present(firewall)?;
-        let (there, absent): (Vec<IpNet>, Vec<IpNet>) = nets.iter().partition(|net| present.contains(*net));
-        self.restore(&there, |net| format!("-D {} -s {net} -j {}", self.chain, self.blocktype))?;
-        Ok(absent)
+    /// Takes out all rules of each, also those of which a killed server has left a second one.
+    pub(super) fn delete(&self, nets: &[IpNet]) -> Result<Vec<IpNet>, Error> {
+        let mut absent: HashSet<IpNet> = nets.iter().copied().collect();
+        let wanted = absent.clone();
+        let mut rules = sweep::listed(&self.lister, self.family, &self.chain)?;
+        rules.retain(|(net, _)| wanted.contains(net));
+        sweep::delete_listed(&self.lister, self.family, rules.iter().map(|(_, line)| line.as_str()))?;
+        for (net, _) in &rules {
+            absent.remove(net);
+        }
+        Ok(absent.into_iter().collect())
     }
 
     fn present(&self, firewall: &mut Firewall) -> Result<HashSet<IpNet>, Error> {

@@ -16,6 +16,7 @@ use crate::act::nft::error::Error;
 use crate::act::nft::expression::{Comparison, Expression, Payload, Verdict};
 use crate::act::nft::firewall::Firewall;
 use crate::act::nft::object::{Table, TableFamily, address, octets};
+use crate::act::nft::sweep::delete_rules;
 use crate::act::nft::uapi::attr;
 
 /// Bytes of a rule's message besides its expressions and names.
@@ -43,6 +44,11 @@ impl Rules {
 
     pub(super) fn has_learnt(&self) -> bool {
         self.pattern.is_some()
+    }
+
+    /// Whether it can write the rule of this ban: those for networks look different.
+    pub(super) fn takes(&self, net: IpNet) -> bool {
+        host(net, self.width()).is_some()
     }
 
     pub(super) fn learn(&mut self, firewall: &mut Firewall, net: IpNet) -> Result<(), Error> {
@@ -84,30 +90,28 @@ impl Rules {
         let mut handles = Vec::new();
         for net in nets {
             match present.remove(&self.address(*net)?) {
-                Some(handle) => handles.push(handle),
+                Some(mut all) => handles.append(&mut all),
                 None => absent.push(*net),
             }
         }
-        let size = AROUND + self.table.name.len() + self.chain.len();
-        for part in handles.chunks((firewall.batch_limit() / size).max(1)) {
-            let mut batch = Batch::default();
-            for handle in part {
-                batch.delete_rule(&self.table, &self.chain, *handle);
-            }
-            firewall.commit_own(batch)?;
-        }
+        delete_rules(firewall, &self.table, &self.chain, &handles)?;
         Ok(absent)
     }
 
-    /// The numbers of the rules of this pattern, by address; of several the first, which is the one that `-D` takes.
-    fn present(&self, firewall: &mut Firewall, pattern: &Pattern) -> Result<HashMap<Vec<u8>, u64>, Error> {
+    /// The numbers of the rules of this pattern, by address. A killed server may have left one of which its successor made
+    /// another.
+    fn present(
+        &self,
+        firewall: &mut Firewall,
+        pattern: &Pattern,
+    ) -> Result<HashMap<Vec<u8>, Vec<u64>>, Error> {
         let width = self.width();
-        let mut present = HashMap::new();
+        let mut present: HashMap<_, Vec<u64>> = HashMap::new();
         for rule in firewall.raw_rules(&self.table, &self.chain)? {
             if let Some((address, found)) = read(&rule.expressions, width)
                 && found == *pattern
             {
-                present.entry(address).or_insert(rule.handle);
+                present.entry(address).or_default().push(rule.handle);
             }
         }
         Ok(present)

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use super::recognise::Parts;
 use crate::act::nft::batch::Batch;
-use crate::act::nft::default_action::{Difference, Wanted};
+use crate::act::nft::default_action::{Difference, Wanted, left_over};
 use crate::act::nft::error::Error;
 use crate::act::nft::expression::Expression;
 use crate::act::nft::firewall::Firewall;
@@ -33,6 +33,11 @@ impl Stock {
     /// carried out natively.
     pub fn program(&self) -> &str {
         &self.parts.program
+    }
+
+    /// Its set, in `nft`'s words.
+    pub fn place(&self) -> String {
+        format!("set {} {}", self.parts.table, self.parts.set.name)
     }
 
     /// Whose addresses its set holds.
@@ -105,19 +110,42 @@ impl Stock {
         Ok(failed)
     }
 
-    /// Lifts bans. Answers those that were not in force: for `nft`, and thus for Fail2ban, an error.
+    /// Lifts bans, and reads back that they are. That one was not in force is no failure here (for `nft`, and thus for
+    /// Fail2ban, it is). Answers those that are still in force, with the reason.
     ///
     /// # Errors
     /// [`Error::Refused`] when the set has gone.
-    pub fn unban(&mut self, firewall: &mut Firewall, ids: &[Id]) -> Result<Vec<Id>, Error> {
+    pub fn unban(&mut self, firewall: &mut Firewall, ids: &[Id]) -> Result<Vec<(Id, Error)>, Error> {
         let set = self.kernel_set(firewall)?;
-        let (wanted, failed) = self.elements(ids.iter(), &set);
+        // Whom the set cannot hold it does not hold.
+        let (wanted, _) = self.elements(ids.iter(), &set);
         let elements: Vec<Element> = wanted.iter().map(|(_, element)| *element).collect();
-        let missing = firewall.delete_elements(&self.parts.table, &set, &elements)?;
-        let missing: HashSet<_> = missing.iter().map(|element| element.net).collect();
-        let absent =
-            wanted.into_iter().filter(|(_, element)| missing.contains(&element.net)).map(|(id, _)| id);
-        Ok(absent.chain(failed.into_iter().map(|(id, _)| id)).collect())
+        firewall.delete_elements(&self.parts.table, &set, &elements)?;
+        let still = firewall.still_there(&self.parts.table, &set, &elements)?;
+        Ok(left_over(&self.parts.table, &set, wanted, &still))
+    }
+
+    /// Takes out whom nobody wants: what a killed server has left behind. Answers how many they were. A set of intervals
+    /// stays as it is: what it holds need not be what was put in.
+    ///
+    /// # Errors
+    /// When the kernel cannot be read, or refuses.
+    pub fn sweep(
+        &mut self,
+        firewall: &mut Firewall,
+        keep: &dyn Fn(&ipnet::IpNet) -> bool,
+    ) -> Result<usize, Error> {
+        let set = match self.kernel_set(firewall) {
+            Err(error) if error.is_missing() => return Ok(0),
+            other => other?,
+        };
+        if set.interval {
+            return Ok(0);
+        }
+        let mut surplus = firewall.elements(&self.parts.table, &set)?;
+        surplus.retain(|element| !keep(&element.net));
+        firewall.delete_elements(&self.parts.table, &set, &surplus)?;
+        Ok(surplus.len())
     }
 
     /// Lifts all bans of this jail and family. Where the set has gone, all is made again, empty.

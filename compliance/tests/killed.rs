@@ -1,0 +1,241 @@
+//! Killed in any moment: the next server finds what the former one left in the kernel. Each ban is there exactly once, and when
+//! it is lifted or has ended, it is there no more.
+
+// Helpers of tests are outside `#[test]` functions, where clippy looks for what tests may do.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+use std::thread::sleep;
+use std::time::Duration;
+
+use portcullis_compliance::{Hosts, Peer, Random, Signal, Who, both, wait_for, wrong_password};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// What is killed: a way to ban, and the tool that shows the bans.
+#[derive(Clone, Copy)]
+struct Way {
+    banaction: &'static str,
+    shows: &'static str,
+    legacy: bool,
+}
+
+impl Way {
+    const fn new(banaction: &'static str, shows: &'static str) -> Self {
+        Way { banaction, shows, legacy: false }
+    }
+}
+
+/// Not two in a row: a set of intervals would take them together.
+fn offenders(from: usize, count: usize) -> Vec<String> {
+    let one = |n: usize| {
+        if n % 8 == 7 {
+            format!("2001:db8::{:x}", 2 * n)
+        } else {
+            format!("203.0.{}.{}", n / 100, 1 + 2 * (n % 100))
+        }
+    };
+    (from..from + count).map(one).collect()
+}
+
+fn prepare(hosts: &Hosts, peer: &mut Peer, way: Way) {
+    peer.on(&hosts.server);
+    peer.add_own_action();
+    peer.write("auth.log", "");
+    peer.write(
+        "conf/jail.local",
+        &format!(
+            "[J]\nenabled = true\nfilter = dropbear\nport = 22\nlogpath = @DIR@/auth.log\nmaxretry = 1\n\
+             findtime = 600\nbantime = 600\nignoreself = false\nbackend = polling\nbanaction = {}\n",
+            way.banaction
+        ),
+    );
+    if way.legacy {
+        let farm = peer.path("farm");
+        portcullis_compliance::farm(&farm, &["iptables", "ip6tables"]);
+        for name in ["iptables", "ip6tables"] {
+            let tool = name.replace("tables", "tables-legacy");
+            let real = hosts.server.sh(&format!("command -v {tool}"));
+            std::os::unix::fs::symlink(real.trim(), farm.join(name)).unwrap();
+        }
+        peer.env("PATH", farm.to_str().unwrap());
+    }
+}
+
+/// How often the kernel has each address.
+fn banned(hosts: &Hosts, way: Way) -> BTreeMap<String, usize> {
+    let text = hosts.server.sh(way.shows);
+    let address = regex::Regex::new(r"\b203\.0\.\d+\.\d+|\b2001:db8::[0-9a-f]+").unwrap();
+    let mut counts = BTreeMap::new();
+    for found in address.find_iter(&text) {
+        *counts.entry(found.as_str().to_owned()).or_default() += 1;
+    }
+    counts
+}
+
+/// Waits until the kernel has these, each once, and no others.
+fn each_once(hosts: &Hosts, peer: &Peer, way: Way, wanted: &[String]) {
+    let wanted: BTreeMap<String, usize> = wanted.iter().map(|ip| (ip.clone(), 1)).collect();
+    let there = wait_for(LIMIT, || (banned(hosts, way) == wanted).then_some(()));
+    if there.is_none() {
+        let found = banned(hosts, way);
+        let odd = found.iter().filter(|(ip, count)| wanted.get(*ip) != Some(count));
+        let missing = wanted.keys().filter(|ip| !found.contains_key(*ip));
+        panic!(
+            "{}: not as it should be: {:?}; missing: {:?}\n{}",
+            way.banaction,
+            odd.collect::<Vec<_>>(),
+            missing.collect::<Vec<_>>(),
+            peer.log().lines().filter(|line| !line.contains("Restore Ban")).collect::<Vec<_>>().join("\n")
+        );
+    }
+}
+
+fn kill(peer: &mut Peer) {
+    peer.signal(Signal::KILL);
+    peer.ended();
+    if peer.who() == Who::Genuine {
+        // It does not start where a killed one has left these.
+        std::fs::remove_file(peer.path("f2b.sock")).unwrap();
+        std::fs::remove_file(peer.path("f2b.pid")).unwrap();
+    }
+}
+
+fn portcullis(peer: &Peer, arguments: &[&str]) -> portcullis_compliance::Output {
+    peer.run("portcullis", &[arguments, &["-c", "@DIR@/conf", "-s", "@DIR@/f2b.sock"]].concat())
+}
+
+/// A life with many deaths.
+fn survives(way: Way) {
+    let Some((hosts, mut peer)) = Peer::guarding() else { return };
+    prepare(&hosts, &mut peer, way);
+    let mut random = Random::new(Random::seed(way.banaction));
+    let all = offenders(0, 240);
+
+    // In the middle of bursts of bans.
+    let mut written = 0;
+    for part in all.chunks(80) {
+        peer.start();
+        let lines: String = part.iter().map(wrong_password).collect();
+        peer.append("auth.log", &lines);
+        written += part.len();
+        let enough = written - part.len() + random.below(part.len());
+        wait_for(LIMIT, || (banned(&hosts, way).len() >= enough).then_some(())).unwrap();
+        kill(&mut peer);
+    }
+    // Nobody is forgotten, nobody is there twice.
+    peer.start();
+    each_once(&hosts, &peer, way, &all);
+
+    // In the middle of restores, some of which begin with what others have left.
+    for _ in 0..4 {
+        kill(&mut peer);
+        peer.start();
+        sleep(Duration::from_millis(random.below(40) as u64));
+    }
+    each_once(&hosts, &peer, way, &all);
+    let well = wait_for(LIMIT, || Some(portcullis(&peer, &["status"])).filter(|status| status.status == 0));
+    assert!(well.is_some(), "{}\n{}", portcullis(&peer, &["status"]), peer.log());
+
+    // Who is unbanned while others are being restored is not banned again, and is out of the kernel.
+    kill(&mut peer);
+    peer.start();
+    let (gone, left) = all.split_at(10);
+    let arguments: Vec<&str> =
+        ["set", "J", "unbanip"].into_iter().chain(gone.iter().map(String::as_str)).collect();
+    peer.client(&arguments);
+    each_once(&hosts, &peer, way, left);
+
+    // What is said to be lifted is lifted, when it is said.
+    let (gone, left) = left.split_at(10);
+    let arguments: Vec<&str> =
+        ["set", "J", "unbanip"].into_iter().chain(gone.iter().map(String::as_str)).collect();
+    assert_eq!(peer.client(&arguments).stdout.trim(), "10", "{}", peer.log());
+    let found = banned(&hosts, way);
+    assert!(!gone.iter().any(|ip| found.contains_key(ip)), "{found:?}\n{}", peer.log());
+
+    // What ended while nobody was there.
+    let brief = "203.0.113.250".to_owned();
+    let said = portcullis(&peer, &["ban", &brief, "--for", "3s"]);
+    assert_eq!(said.status, 0, "{said}");
+    assert!(banned(&hosts, way).contains_key(&brief), "{}", peer.log());
+    sleep(Duration::from_millis(300));
+    kill(&mut peer);
+    sleep(Duration::from_secs(3));
+    assert!(banned(&hosts, way).contains_key(&brief));
+    peer.start();
+    each_once(&hosts, &peer, way, left);
+
+    // What ends by itself, and all the others.
+    portcullis(&peer, &["ban", &brief, "--for", "2s"]);
+    assert!(banned(&hosts, way).contains_key(&brief));
+    each_once(&hosts, &peer, way, left);
+    peer.client(&["set", "J", "unbanip", "203.0.0.0/16"]);
+    peer.client(&["unban", "--all"]);
+    each_once(&hosts, &peer, way, &[]);
+    assert!(!peer.log().contains(" ERROR "), "{}", peer.messages(&["ERROR"]));
+    peer.stop();
+    assert!(!hosts.server.sh(way.shows).contains("f2b-"), "{}", hosts.server.sh(way.shows));
+}
+
+#[test]
+fn rules_of_iptables_are_there_once_after_any_kill_and_not_at_all_after_the_end() {
+    survives(Way::new("iptables-multiport", "iptables-save; ip6tables-save"));
+}
+
+#[test]
+fn rules_of_iptables_legacy_are_there_once_after_any_kill_and_not_at_all_after_the_end() {
+    let shows = "iptables-legacy-save; ip6tables-legacy-save";
+    survives(Way { legacy: true, ..Way::new("iptables-multiport", shows) });
+}
+
+#[test]
+fn members_of_ipsets_are_there_once_after_any_kill_and_not_at_all_after_the_end() {
+    survives(Way::new("iptables-ipset-proto6", "ipset list"));
+}
+
+#[test]
+fn elements_of_stock_nftables_are_there_once_after_any_kill_and_not_at_all_after_the_end() {
+    survives(Way::new("nftables-multiport", "nft list ruleset"));
+}
+
+#[test]
+fn elements_of_our_own_action_are_there_once_after_any_kill_and_not_at_all_after_the_end() {
+    survives(Way::new("portcullis", "nft list ruleset"));
+}
+
+#[test]
+fn after_a_kill_the_same_are_banned_as_under_fail2ban() {
+    let ways = [
+        Way::new("iptables-multiport", "iptables-save; ip6tables-save"),
+        Way::new("nftables-multiport", "nft list ruleset"),
+    ];
+    for way in ways {
+        let Some((Some(genuine), Some(ours))) = both(|peer| {
+            let hosts = Hosts::or_skip()?;
+            prepare(&hosts, peer, way);
+            peer.start();
+            let all = offenders(0, 12);
+            let arguments: Vec<&str> =
+                ["set", "J", "banip"].into_iter().chain(all.iter().map(String::as_str)).collect();
+            peer.client(&arguments);
+            wait_for(LIMIT, || (banned(&hosts, way).len() == all.len()).then_some(())).unwrap();
+            // The record is written a moment later.
+            sleep(Duration::from_millis(500));
+            kill(peer);
+            peer.start();
+            peer.wait_log_times("Restore Ban", all.len());
+            let again = wait_for(LIMIT, || (banned(&hosts, way).len() == all.len()).then_some(()));
+            assert!(again.is_some(), "{}", peer.log());
+            if peer.who() == Who::Ours {
+                each_once(&hosts, peer, way, &all);
+            }
+            let found: Vec<String> = banned(&hosts, way).into_keys().collect();
+            peer.stop();
+            Some(found)
+        }) else {
+            return;
+        };
+        assert_eq!(genuine, ours, "{}", way.banaction);
+    }
+}
