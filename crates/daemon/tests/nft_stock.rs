@@ -290,7 +290,7 @@ fn foreign_damage_is_found_and_repaired() {
                 _ => batch.flush_set(&table(), "addr-set-sshd"),
             }
             firewall.commit(batch).unwrap();
-            let (difference, failed) = stock.repair(&mut firewall, &bans).unwrap();
+            let (difference, failed) = stock.repair(&mut firewall, bans.iter().map(|(id, _)| id)).unwrap();
             assert!(!difference.is_none() && failed.is_empty(), "{damage}");
             assert!(stock.verify(&mut firewall, &bans).unwrap().is_none(), "{damage}");
         }

@@ -20,7 +20,7 @@ use super::{Answer, Legacy};
 use crate::act::worker::{self, Carriage, Worker};
 use crate::events::Event;
 use crate::journal::{Selection, Start};
-use crate::store::Position;
+use crate::store::{Position, Restorable};
 use crate::watch::{Follow, FollowJournal, JournalWatch, Sought, seek};
 
 impl Running {
@@ -71,7 +71,7 @@ impl Running {
         let line = LogLine::new(Level::INFO, "jail", format!("Jail '{name}' started"));
         self.surroundings.log.write_as(&line, Event::new(Kind::State).jail(&name).text("started"));
         if !self.definition.jail.dry_run {
-            self.restoring = self.restorable().into_iter();
+            self.restoring = self.restorable();
         }
         self.legacy = Legacy::default();
         Ok(())
@@ -85,7 +85,7 @@ impl Running {
             None => {
                 let bans = self.definition.jail.bans.tickets();
                 bans.map(|ticket| Ticket { restored: true, ..ticket })
-                    .chain(self.restoring.by_ref())
+                    .chain(self.restoring.take_out(|_| true))
                     .collect()
             }
         };
@@ -99,9 +99,9 @@ impl Running {
         left.or_else(|| self.surroundings.store.position(self.definition.name(), path))
     }
 
-    fn restorable(&mut self) -> Vec<Ticket> {
+    fn restorable(&mut self) -> Restorable {
         let jail = &self.definition.jail;
-        let tickets =
+        let recorded =
             self.surroundings.store.restorable(jail.name(), &jail.bans.bantime(), &jail.increment, now());
         // What a jail without a database left, as far as it is not over under today's ban time.
         let bantime = seconds(&jail.bans.bantime());
@@ -109,19 +109,7 @@ impl Running {
             let bantime = ticket.bantime.as_ref().map_or(bantime, seconds);
             bantime < 0.0 || now().since(ticket.time) < bantime
         });
-        let log = self.surroundings.log.clone();
-        let name = Arc::clone(jail.name());
-        let mut kept = Vec::with_capacity(tickets.len());
-        for ticket in tickets.into_iter().chain(left) {
-            let mut lines = Vec::new();
-            let by = self.definition.jail.ignore.covers(&ticket.id, &mut self.outside, &mut lines);
-            self.surroundings.log.write_all(&lines);
-            match by {
-                Some(by) => log.info("filter", format!("[{name}] Ignore {} by {by}", ticket.id)),
-                None => kept.push(ticket),
-            }
-        }
-        kept
+        recorded.followed_by(left)
     }
 
     fn employ(&mut self, action: Action) -> Result<(), Exception> {

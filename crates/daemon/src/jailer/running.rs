@@ -26,7 +26,7 @@ use crate::act::worker::{self, Done, Worker};
 use crate::events::Event;
 use crate::journal::Entry;
 use crate::panics::contained;
-use crate::store::Position;
+use crate::store::{Position, Restorable};
 use crate::watch::{Batch, Content, JournalWatch};
 
 /// A page is judged as of the time when it was read, unless that is so many seconds ago.
@@ -64,7 +64,9 @@ pub(super) struct Running {
     pub(super) read: IndexMap<Arc<Path>, Position>,
     /// What another jail of this name left, until this one starts.
     pub(super) legacy: Legacy,
-    pub(super) restoring: std::vec::IntoIter<Ticket>,
+    pub(super) restoring: Restorable,
+    /// The database has not told the next of them yet.
+    waits: bool,
     /// Bans that got longer, of which the actions are still to learn.
     prolongs: Prolongs,
     /// The actions do not know yet that nothing more is to be restored.
@@ -95,7 +97,8 @@ impl Running {
             positions_kept: Instant::now(),
             read: IndexMap::new(),
             legacy: Legacy::default(),
-            restoring: Vec::new().into_iter(),
+            restoring: Restorable::default(),
+            waits: false,
             prolongs: Prolongs::default(),
             unsettled: true,
             told_encoding: HashSet::new(),
@@ -152,8 +155,8 @@ impl Running {
     }
 
     fn pause(&self) -> Duration {
-        if self.restoring.len() > 0 {
-            return if self.is_ahead() { AHEAD_PAUSE } else { Duration::ZERO };
+        if !self.restoring.is_over() {
+            return if self.is_ahead() || self.waits { AHEAD_PAUSE } else { Duration::ZERO };
         }
         let mut pause = HOUSEKEEPING.min(self.prolongs.rest());
         if self.started
@@ -182,12 +185,9 @@ impl Running {
         let mut effects = Vec::new();
         self.definition.jail.tick(now(), &mut effects);
         self.carry_out(effects, &None);
-        if self.restoring.len() > 0 && !self.is_ahead() {
-            let portion: Vec<Ticket> = self.restoring.by_ref().take(RESTORE_PORTION).collect();
-            if self.restoring.len() == 0 {
-                // What they stood in is room for a hundred thousand tickets.
-                self.restoring = Vec::new().into_iter();
-            }
+        if !self.restoring.is_over() && !self.is_ahead() {
+            let portion = self.restoring.take(RESTORE_PORTION);
+            self.waits = portion.is_empty();
             self.restore(portion);
         }
         for ticket in self.prolongs.due() {
@@ -195,7 +195,7 @@ impl Running {
                 worker.order(worker::Order::Prolong(Arc::clone(&ticket)));
             }
         }
-        if self.unsettled && self.restoring.len() == 0 {
+        if self.unsettled && self.restoring.is_over() {
             self.unsettled = false;
             for worker in self.workers.values() {
                 worker.order(worker::Order::Settled);
@@ -426,19 +426,31 @@ impl Running {
         new
     }
 
-    /// Does what the jail wants done. The log is told before an action starts, as in Fail2ban.
+    /// Does what the jail wants done. In the log, that stands before what an action says, as in Fail2ban.
     pub(super) fn carry_out(&mut self, effects: Vec<Effect>, done: &Done) {
         let name = Arc::clone(self.definition.name());
         let events = self.surroundings.log.events().clone();
         let mut remembered = effects.iter().filter(|effect| matches!(effect, Effect::Remember(_))).count();
         // In a dry run, what would be done stands between the lines.
         let together = !self.surroundings.dry_run;
+        // What else is ordered stands in the order of the effects.
+        let bans_alone = !effects.iter().any(|effect| matches!(effect, Effect::Unban(_)));
+        let at_once = together && bans_alone;
         if together {
             let lines = effects.iter().filter_map(|effect| match effect {
                 Effect::Say(line) => Some(line),
                 _ => None,
             });
-            self.surroundings.log.write_all(lines);
+            // A disk that takes its time for the log must not hold up a ban.
+            let start = || {
+                for effect in effects.iter().filter(|_| at_once) {
+                    let Effect::Ban(ticket) = effect else { continue };
+                    for worker in self.workers.values().filter(|worker| worker.never_says_no()) {
+                        worker.order(worker::Order::Ban(Arc::clone(ticket), done.clone()));
+                    }
+                }
+            };
+            self.surroundings.log.write_all_after(lines, start);
         }
         for effect in effects {
             match effect {
@@ -447,7 +459,7 @@ impl Running {
                 Effect::Found(id) => events.tell(Event::new(Kind::Found).jail(&name).address(&id)),
                 Effect::Ban(ticket) => {
                     events.tell(self.ban_event(&name, &ticket));
-                    for worker in self.workers.values() {
+                    for worker in self.workers.values().filter(|worker| !at_once || !worker.never_says_no()) {
                         worker.order(worker::Order::Ban(Arc::clone(&ticket), done.clone()));
                     }
                 }
@@ -517,24 +529,33 @@ impl Running {
 
     /// Of bans that wait to be restored, those that these are about come first: they are to be lifted.
     pub(super) fn restore_first(&mut self, ids: &[Id]) {
-        if self.restoring.len() == 0 {
+        if self.restoring.is_over() {
             return;
         }
         let exact: HashSet<&Id> = ids.iter().collect();
         let nets: Vec<_> = ids.iter().filter(|id| id.is_network()).filter_map(Id::covers).collect();
         let inside =
             |id: &Id| id.covers().is_some_and(|inner| nets.iter().any(|net| net.contains(&inner.network())));
-        let meant = |ticket: &Ticket| exact.contains(&ticket.id) || (!nets.is_empty() && inside(&ticket.id));
-        let (first, rest): (Vec<Ticket>, Vec<Ticket>) =
-            std::mem::take(&mut self.restoring).partition(|ticket| meant(ticket));
-        self.restoring = rest.into_iter();
+        let first = self.restoring.take_out(|ticket| exact.contains(&ticket.id) || inside(&ticket.id));
         self.restore(first);
     }
 
+    /// Bans as in former times, but for those whom one would not ban today.
     fn restore(&mut self, tickets: Vec<Ticket>) {
+        if tickets.is_empty() {
+            return;
+        }
         let mut effects = Vec::new();
         let at = Moment { now: now(), in_operation: true };
         for ticket in tickets {
+            let mut lines = Vec::new();
+            let by = self.definition.jail.ignore.covers(&ticket.id, &mut self.outside, &mut lines);
+            effects.extend(lines.into_iter().map(Effect::Say));
+            if let Some(by) = by {
+                let text = format!("[{}] Ignore {} by {by}", self.definition.name(), ticket.id);
+                effects.push(Effect::Say(LogLine::new(Level::INFO, "filter", text)));
+                continue;
+            }
             self.definition.jail.ban(ticket, at, &mut self.outside, &mut effects);
         }
         self.facts.update(&self.definition.jail);
@@ -570,7 +591,7 @@ impl Running {
     }
 
     pub(super) fn unban_all(&mut self, done: Done) -> Value {
-        self.restoring = Vec::new().into_iter();
+        self.restoring = Restorable::default();
         let name = Arc::clone(self.definition.name());
         let count = self.let_all_go(done);
         self.surroundings.store.all_unbanned(&name);

@@ -86,13 +86,18 @@ impl Log {
     /// Writes one line, unless the level keeps it out or it is one repetition too many.
     pub fn write(&self, line: &LogLine) {
         if self.written(line) && line.level >= Level::WARNING {
-            let kind = if line.level >= Level::ERROR { Kind::Error } else { Kind::Warning };
-            let named = line.text.strip_prefix('[').and_then(|text| text.split_once("] "));
-            self.events.tell(match named {
-                Some((jail, text)) => Event::new(kind).jail(&jail.into()).text(text),
-                None => Event::new(kind).text(&line.text),
-            });
+            self.tell(line);
         }
+    }
+
+    /// A warning or error is an event, too.
+    fn tell(&self, line: &LogLine) {
+        let kind = if line.level >= Level::ERROR { Kind::Error } else { Kind::Warning };
+        let named = line.text.strip_prefix('[').and_then(|text| text.split_once("] "));
+        self.events.tell(match named {
+            Some((jail, text)) => Event::new(kind).jail(&jail.into()).text(text),
+            None => Event::new(kind).text(&line.text),
+        });
     }
 
     /// Writes one line as [`Log::write`] does, for something that is told as this event.
@@ -117,26 +122,39 @@ impl Log {
 
     /// Writes many lines, those that follow each other at once where the target can.
     pub fn write_all<'a>(&self, lines: impl IntoIterator<Item = &'a LogLine>) {
-        let mut together: Vec<&LogLine> = Vec::new();
-        for line in lines {
-            if line.level < Level::WARNING {
-                together.push(line);
-                continue;
-            }
-            self.put_together(&mut together);
-            self.write(line);
-        }
-        self.put_together(&mut together);
+        self.write_all_after(lines, || {});
     }
 
-    fn put_together(&self, lines: &mut Vec<&LogLine>) {
-        if lines.is_empty() {
-            return;
-        }
+    /// The same, after something has been set going of which the lines tell. Whatever that leads to is written behind these
+    /// lines, and does not wait for the disk that takes them. It must not write itself.
+    pub(crate) fn write_all_after<'a>(
+        &self,
+        lines: impl IntoIterator<Item = &'a LogLine>,
+        start: impl FnOnce(),
+    ) {
         let mut inner = self.inner();
-        lines.retain(|line| line.level >= inner.level);
-        inner.put_all(lines);
-        lines.clear();
+        start();
+        let mut together: Vec<&LogLine> = Vec::new();
+        let mut loud: Vec<&LogLine> = Vec::new();
+        for line in lines {
+            if line.level < inner.level {
+                continue;
+            }
+            if line.level >= Level::WARNING {
+                inner.put_all(&std::mem::take(&mut together));
+                if !inner.is_repetition(line) {
+                    inner.put(line);
+                    loud.push(line);
+                }
+            } else {
+                together.push(line);
+            }
+        }
+        inner.put_all(&together);
+        drop(inner);
+        for line in loud {
+            self.tell(line);
+        }
     }
 
     /// Shorthand for [`Log::write`].
@@ -330,6 +348,9 @@ impl Inner {
     }
 
     fn put_all(&mut self, lines: &[&LogLine]) {
+        if lines.is_empty() {
+            return;
+        }
         if self.lost > 0 || !self.target.takes_many() {
             for line in lines {
                 self.put(line);

@@ -1,5 +1,6 @@
 //! Where log lines go: a file, the standard streams, syslog, the journal.
 
+use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -83,6 +84,8 @@ struct Layout {
 }
 
 const FULL: Layout = Layout { padding: true, datetime: true };
+/// Bytes of a line besides its text.
+const AROUND: usize = 80;
 const JOURNAL_SOCKET: &str = "/run/systemd/journal/socket";
 
 impl Target {
@@ -142,10 +145,7 @@ impl Target {
     /// When the target does not take it; nothing is kept.
     pub fn write(&mut self, line: &LogLine, format: Format) -> Written {
         match self {
-            Target::File(file) => {
-                let text = laid_out(line, file.layout, format);
-                file.file.write_all(text.as_bytes())
-            }
+            Target::File(file) => file.file.write_all(laid_out(line, file.layout, format).as_bytes()),
             Target::Stdout => io::stdout().lock().write_all(laid_out(line, FULL, format).as_bytes()),
             Target::Stderr | Target::Inherited => {
                 io::stderr().lock().write_all(laid_out(line, FULL, format).as_bytes())
@@ -179,7 +179,12 @@ impl Target {
     /// When the target does not take them; how many were written is not known.
     pub fn write_many(&mut self, lines: &[&LogLine], format: Format) -> Written {
         if let Target::File(file) = self {
-            let text: String = lines.iter().map(|line| laid_out(line, file.layout, format)).collect();
+            // They are written in this moment; to ask for the time again and again would cost more than all else.
+            let time = time_now();
+            let mut text = String::with_capacity(lines.iter().map(|line| line.text.len() + AROUND).sum());
+            for line in lines {
+                lay_out(&mut text, line, file.layout, format, &time);
+            }
             return file.file.write_all(text.as_bytes());
         }
         lines.iter().try_for_each(|line| self.write(line, format))
@@ -293,23 +298,33 @@ fn severity(level: Level) -> u8 {
 }
 
 fn laid_out(line: &LogLine, layout: Layout, format: Format) -> String {
-    let pid = std::process::id();
-    let level = level_name(line.level);
-    let text = &line.text;
+    let mut text = String::with_capacity(line.text.len() + AROUND);
+    let time = if layout.datetime { time_now() } else { String::new() };
+    lay_out(&mut text, line, layout, format, &time);
+    text
+}
+
+fn lay_out(out: &mut String, line: &LogLine, layout: Layout, format: Format, time: &str) {
+    let LogLine { level, logger, text } = line;
+    let level = level_name(*level);
     if format.verbose >= 2 && layout.datetime {
         // Fail2ban puts the thread here; ours have names.
         let thread = std::thread::current();
-        let thread = thread.name().unwrap_or("-").to_owned();
+        let thread = thread.name().unwrap_or("-");
         let short: String = level.chars().take(5).collect();
-        return format!(" {} {thread} {short:<5} {text}\n", time_now());
+        let _ = writeln!(out, " {time} {thread} {short:<5} {text}");
+        return;
     }
-    let logger = format!("fail2ban.{}", line.logger);
-    let body = if layout.padding {
-        format!("{logger:<24}[{pid}]: {level:<7} {text}\n")
+    if layout.datetime {
+        out.extend([time, " "]);
+    }
+    let pid = std::process::id();
+    let _ = if layout.padding {
+        // 24 columns with the name before it.
+        writeln!(out, "fail2ban.{logger:<15}[{pid}]: {level:<7} {text}")
     } else {
-        format!("{logger}[{pid}]: {level} {text}\n")
+        writeln!(out, "fail2ban.{logger}[{pid}]: {level} {text}")
     };
-    if layout.datetime { format!("{} {body}", time_now()) } else { body }
 }
 
 fn time_now() -> String {

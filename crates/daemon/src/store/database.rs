@@ -246,12 +246,14 @@ impl Database {
 
     /// The bans of a jail that still hold, by the text of their identity. [`Ticket::restored`] is set; the ban time is the
     /// one they had, cut to what the jail's settings allow now.
-    pub fn restorable(&mut self, rule: &Restore<'_>) -> Vec<Ticket> {
+    ///
+    /// Should the file turn out to be damaged, some may be told twice.
+    pub fn restorable(&mut self, rule: &Restore<'_>, each: &mut dyn FnMut(Ticket)) {
         let read = |database: &mut Self| {
-            let Some(connection) = &database.connection else { return Ok(Vec::new()) };
-            reads::restorable(connection, &database.queue, rule, &mut database.lines)
+            let Some(connection) = &database.connection else { return Ok(()) };
+            reads::restorable(connection, &database.queue, rule, &mut database.lines, each)
         };
-        self.read(rule.now, read).unwrap_or_default()
+        self.read(rule.now, read);
     }
 
     /// Earlier bans of an offender in one jail, or in all.
@@ -278,7 +280,11 @@ impl Database {
     }
 
     /// Asks after all that waits was written, if that is possible. A damaged file is repaired and asked again.
-    fn read<T>(&mut self, now: Timestamp, ask: impl Fn(&mut Self) -> rusqlite::Result<T>) -> Option<T> {
+    fn read<T>(
+        &mut self,
+        now: Timestamp,
+        mut ask: impl FnMut(&mut Self) -> rusqlite::Result<T>,
+    ) -> Option<T> {
         self.flush(now);
         match ask(self) {
             Ok(answer) => Some(answer),

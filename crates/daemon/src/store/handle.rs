@@ -12,6 +12,7 @@ use portcullis_jail::ban::Increment;
 use portcullis_jail::{History, Id, Ticket, Timestamp};
 use portcullis_value::{Number, Value};
 
+use super::packed::{PARCEL, Parcel, Restorable};
 use super::queue::{BOUND, Health};
 use super::{Database, Position, Restore, Write};
 use crate::log::Log;
@@ -200,20 +201,30 @@ impl Store {
         self.write(vec![Write::UnbanAll { jail: Arc::clone(jail) }]);
     }
 
-    /// The bans of a jail that still hold.
+    /// The bans of a jail that still hold, as the database has them when it is their turn.
     pub fn restorable(
         &self,
         jail: &str,
         bantime: &Value,
         increment: &Increment,
         now: Timestamp,
-    ) -> Vec<Ticket> {
+    ) -> Restorable {
         let (jail, bantime) = (jail.to_owned(), bantime.clone());
         let (grows, maxtime) = (increment.is_on(), increment.maxtime().map(Value::from));
-        self.ask(LONG_PATIENCE, move |database, _| {
-            database.restorable(&Restore { jail: &jail, bantime: &bantime, increment: grows, maxtime, now })
-        })
-        .unwrap_or_default()
+        let (sender, parcels) = unbounded();
+        self.send(Message::Ask(Box::new(move |database, _| {
+            let mut parcel = Parcel::default();
+            let rule = Restore { jail: &jail, bantime: &bantime, increment: grows, maxtime, now };
+            database.restorable(&rule, &mut |ticket| {
+                parcel.push(ticket);
+                if parcel.len() == PARCEL {
+                    // The jail may have ended.
+                    let _ = sender.send(std::mem::take(&mut parcel));
+                }
+            });
+            let _ = sender.send(parcel);
+        })));
+        Restorable::new(parcels)
     }
 
     /// Earlier bans of an offender in one jail, or in all.
@@ -376,7 +387,8 @@ mod tests {
         let again = store(&file);
         for jail in 0..8 {
             let jail = format!("j{jail}");
-            assert_eq!(again.restorable(&jail, &bantime, &Increment::default(), now()).len(), 199);
+            let restored = again.restorable(&jail, &bantime, &Increment::default(), now()).take_out(|_| true);
+            assert_eq!(restored.len(), 199);
             assert_eq!(again.position(&jail, Path::new("/log")).unwrap().position, 199);
         }
         assert_eq!((again.health().waiting, again.health().lost), (0, 0));

@@ -8,6 +8,7 @@ mod data;
 mod database;
 mod handle;
 mod opening;
+mod packed;
 mod queue;
 mod reads;
 mod schema;
@@ -17,5 +18,6 @@ mod writes;
 
 pub use database::{Database, Restore};
 pub use handle::Store;
+pub use packed::Restorable;
 pub use queue::{Health, Queue};
 pub use writes::{Position, Write};

@@ -62,7 +62,8 @@ pub(super) fn restorable(
     queue: &Queue,
     rule: &Restore<'_>,
     lines: &mut Vec<LogLine>,
-) -> rusqlite::Result<Vec<Ticket>> {
+    each: &mut dyn FnMut(Ticket),
+) -> rusqlite::Result<()> {
     let mut select = connection.prepare_cached(
         "SELECT ip, timeofban, bantime, bancount, data FROM bips \
          WHERE jail = ?1 AND (timeofban + bantime > ?2 OR bantime <= -1) ORDER BY ip",
@@ -70,12 +71,11 @@ pub(super) fn restorable(
     let mut rows = select.query(params![rule.jail, rule.now.0])?;
     if queue.is_empty() {
         // Nearly always, and with many bans: no more of them in memory than there will be.
-        let mut tickets = Vec::new();
         while let Some(row) = rows.next()? {
             let ip: String = row.get(0)?;
-            tickets.extend(rule.ticket(&ip, Record::read(row, 1)?, lines));
+            rule.ticket(&ip, Record::read(row, 1)?, lines).into_iter().for_each(&mut *each);
         }
-        return Ok(tickets);
+        return Ok(());
     }
     let mut records: IndexMap<String, Record> = IndexMap::new();
     while let Some(row) = rows.next()? {
@@ -83,7 +83,8 @@ pub(super) fn restorable(
     }
     overlay(&mut records, queue, |write| (&**write.jail() == rule.jail).then(|| key(write)).flatten());
     records.sort_keys();
-    Ok(records.into_iter().filter_map(|(ip, record)| rule.ticket(&ip, record, lines)).collect())
+    records.into_iter().filter_map(|(ip, record)| rule.ticket(&ip, record, lines)).for_each(each);
+    Ok(())
 }
 
 /// Lets news that wait have their effect on records, keyed as `key` says (`None`: not about these).

@@ -76,8 +76,9 @@ impl Scene {
         let bantime = Value::Int(bantime);
         let maxtime = maxtime.map(Value::Int);
         let rule = Restore { jail: "j", bantime: &bantime, increment, maxtime, now: NOW };
-        let tickets = self.database.restorable(&rule).into_iter();
-        tickets.map(|ticket| format!("{} {}", ticket.id, ticket.bantime.unwrap())).collect()
+        let mut tickets = Vec::new();
+        self.database.restorable(&rule, &mut |ticket| tickets.push(ticket));
+        tickets.into_iter().map(|ticket| format!("{} {}", ticket.id, ticket.bantime.unwrap())).collect()
     }
 }
 
@@ -215,7 +216,8 @@ fn a_restored_ticket_is_the_one_that_was_written() {
     scene.shell().execute(sql, rusqlite::params![NOW.0 as i64, data.as_bytes(), data]).unwrap();
     let bantime = Value::Int(600);
     let rule = Restore { jail: "j", bantime: &bantime, increment: false, maxtime: None, now: NOW };
-    let tickets = scene.database.restorable(&rule);
+    let mut tickets = Vec::new();
+    scene.database.restorable(&rule, &mut |ticket| tickets.push(ticket));
     assert_eq!(tickets.iter().map(|ticket| ticket.id.text()).collect::<Vec<_>>(), ["bad", "joe", "text"]);
     assert_eq!(tickets[1].matches, tickets[2].matches);
     let joe = &tickets[1];

@@ -212,6 +212,25 @@ impl Firewall {
         Ok(if set.interval { networks(raw) } else { raw.into_iter().filter_map(RawElement::host).collect() })
     }
 
+    /// The addresses in a set without intervals, without their times.
+    ///
+    /// # Errors
+    /// As [`Firewall::elements`].
+    pub fn addresses(&mut self, table: &Table, set: &Set) -> Result<Vec<IpNet>, Error> {
+        let mut part = Vec::new();
+        self.socket.dump(
+            &format!("list set {table} {}", set.name),
+            message::GETSETELEM,
+            table.family.number(),
+            |w| write_key(w, table, &set.name, &[]),
+            Vec::new,
+            |all, answer| {
+                read_elements(answer, &mut part);
+                all.extend(part.drain(..).filter_map(RawElement::host).map(|element| element.net));
+            },
+        )
+    }
+
     /// One element of a set without intervals, when it is there.
     ///
     /// # Errors

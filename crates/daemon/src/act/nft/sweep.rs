@@ -273,10 +273,10 @@ fn plain_ban(line: &str, chain: &str) -> Option<(IpNet, String)> {
     let rest = rule.strip_prefix(chain)?.strip_prefix(" -s ")?;
     let (source, rest) = rest.split_once(' ')?;
     let mut target = rest.strip_prefix("-j ")?.split(' ');
-    let plain = match (target.next()?, target.next(), target.next(), target.next()) {
-        ("DROP" | "REJECT", None, ..) | ("REJECT", Some("--reject-with"), Some(_), None) => true,
-        _ => false,
-    };
+    let plain = matches!(
+        (target.next()?, target.next(), target.next(), target.next()),
+        ("DROP" | "REJECT", None, ..) | ("REJECT", Some("--reject-with"), Some(_), None)
+    );
     Some((source.parse().ok().filter(|_| plain)?, rule.to_owned()))
 }
 

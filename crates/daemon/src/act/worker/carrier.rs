@@ -11,6 +11,7 @@ use portcullis_jail::{Family, Id, Level, Ticket, Timestamp};
 
 use super::health::Enforcement;
 use super::kernel::InKernel;
+use super::ledger::Ledger;
 use super::protection::Protection;
 use super::shell::{Hands, InShell};
 use super::shelter::Shelter;
@@ -176,7 +177,8 @@ impl Carrier {
             By::Shell(shell) => shell.ban(tickets, again, facts, log),
             By::Kernel(kernel) => {
                 let now = facts.now();
-                let wanted: Vec<Wanted> = tickets.iter().map(|ticket| wanted(ticket, facts, now)).collect();
+                let wanted: Vec<Wanted> =
+                    tickets.iter().map(|ticket| wanted_of(ticket, facts, now)).collect();
                 match kernel.ban(&wanted) {
                     Ok(failed) => {
                         self.finding = None;
@@ -299,16 +301,14 @@ impl Carrier {
     /// what was wrong, and what has become of the bans that were missing.
     pub(super) fn verify(
         &mut self,
-        tickets: &[Arc<Ticket>],
+        ledger: &Ledger,
         facts: &dyn Facts,
         log: &Log,
     ) -> Option<(String, States)> {
         match &mut self.by {
-            By::Shell(shell) => shell.verify(tickets, facts, log),
+            By::Shell(shell) => shell.verify(&ledger.standing(), facts, log),
             By::Kernel(kernel) => {
-                let now = facts.now();
-                let wanted: Vec<Wanted> = tickets.iter().map(|ticket| wanted(ticket, facts, now)).collect();
-                let (difference, failed) = match kernel.repair(&wanted) {
+                let (difference, failed) = match kernel.repair(ledger, facts) {
                     Ok(both) => both,
                     Err(error) => {
                         self.finding = Some(error.to_string());
@@ -402,13 +402,24 @@ impl Carrier {
     }
 }
 
-/// How long a ban still has to be in force.
-pub(super) fn wanted(ticket: &Ticket, facts: &dyn Facts, now: Timestamp) -> Wanted {
-    let bantime = ticket.bantime.clone().unwrap_or_else(|| facts.bantime());
-    let seconds = portcullis_value::float(&bantime).unwrap_or(-1.0);
+/// How long a ban still has to be in force that began then, for so long; `None` is the jail's time.
+pub(super) fn wanted(
+    id: &Id,
+    begin: Timestamp,
+    bantime: Option<f64>,
+    facts: &dyn Facts,
+    now: Timestamp,
+) -> Wanted {
+    let seconds = bantime.unwrap_or_else(|| portcullis_value::float(&facts.bantime()).unwrap_or(-1.0));
     if seconds < 0.0 {
-        return (ticket.id.clone(), None);
+        return (id.clone(), None);
     }
-    let rest = (ticket.time.plus(seconds).since(now)).max(0.0);
-    (ticket.id.clone(), Some(Duration::try_from_secs_f64(rest).unwrap_or(Duration::MAX)))
+    let rest = (begin.plus(seconds).since(now)).max(0.0);
+    (id.clone(), Some(Duration::try_from_secs_f64(rest).unwrap_or(Duration::MAX)))
+}
+
+/// The same of a ticket.
+pub(super) fn wanted_of(ticket: &Ticket, facts: &dyn Facts, now: Timestamp) -> Wanted {
+    let bantime = ticket.bantime.as_ref().map(|bantime| portcullis_value::float(bantime).unwrap_or(-1.0));
+    wanted(&ticket.id, ticket.time, bantime, facts, now)
 }

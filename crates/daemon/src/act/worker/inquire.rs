@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use portcullis_jail::{Id, Ticket};
 
-use super::carrier::{By, Carrier, wanted};
+use super::carrier::{By, Carrier, wanted_of};
 use super::kernel::{InKernel, Rules};
 use super::{Facts, Working};
 use crate::act::nft::{Error, Wanted};
@@ -95,7 +95,7 @@ impl Carrier {
             By::Mail(_) => Ok(None),
             By::Shell(shell) => shell.lost(&ticket.id),
             By::Kernel(kernel) => {
-                kernel.lost(&wanted(ticket, facts, facts.now())).map_err(|error| error.to_string())
+                kernel.lost(&wanted_of(ticket, facts, facts.now())).map_err(|error| error.to_string())
             }
         }
     }

@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use portcullis_jail::action::Facts;
 use portcullis_jail::{Family, Id};
 
+use super::carrier::wanted;
+use super::ledger::Ledger;
 use super::shelter::Shelter;
 use crate::act::nft::{DefaultAction, Difference, Error, Firewall, Stock, Wanted};
 
 /// So many bans at once are worth not to be told of.
-const BULK: usize = 500;
+pub(super) const BULK: usize = 500;
 
 /// What rules and sets are kept.
 pub(super) enum Rules {
@@ -52,8 +55,7 @@ impl InKernel {
 
     /// Puts bans in force and reads them back; answers those that are not, with the reason.
     pub(super) fn ban(&mut self, wanted: &[Wanted]) -> Result<Vec<(Id, Error)>, Error> {
-        let shelter = Arc::clone(&self.shelter);
-        let _hush = (wanted.len() >= BULK).then(|| shelter.hush());
+        let _hush = (wanted.len() >= BULK).then(|| self.shelter.hush());
         match &mut self.rules {
             Rules::Own(action) => self.shelter.with(|firewall| action.ban(firewall, wanted)),
             Rules::Stock(parts) => {
@@ -74,19 +76,36 @@ impl InKernel {
 
     /// Compares the kernel with what should be in force, and puts back what is missing. Answers what was wrong, and
     /// what could not be mended.
-    pub(super) fn repair(&mut self, wanted: &[Wanted]) -> Result<(Difference, Vec<(Id, Error)>), Error> {
+    pub(super) fn repair(
+        &mut self,
+        ledger: &Ledger,
+        facts: &dyn Facts,
+    ) -> Result<(Difference, Vec<(Id, Error)>), Error> {
         match &mut self.rules {
-            Rules::Own(action) => self.shelter.with(|firewall| action.repair(firewall, wanted)),
+            Rules::Own(action) => {
+                let now = facts.now();
+                let wanted: Vec<Wanted> =
+                    ledger.wanted(|id, time, bantime| wanted(id, time, bantime, facts, now));
+                let difference = self.shelter.read(|firewall| action.verify(firewall, &wanted))?;
+                let all_addresses = wanted.iter().all(|(id, _)| id.net().is_some());
+                if difference.is_none() && all_addresses {
+                    return Ok((difference, Vec::new()));
+                }
+                self.shelter.with(|firewall| action.repair(firewall, &wanted))
+            }
             Rules::Stock(parts) => {
                 let mut all = (Difference::default(), Vec::new());
                 for part in parts {
-                    let mine: Vec<Wanted> =
-                        wanted.iter().filter(|(id, _)| id.family() == Some(part.family())).cloned().collect();
+                    let family = Some(part.family());
+                    let mine = || ledger.standing_ids().filter(|id| id.family() == family);
                     // Without bans there need be no table: stock actions start with the first.
-                    if mine.is_empty() {
+                    if mine().next().is_none() {
                         continue;
                     }
-                    let (difference, failed) = self.shelter.with(|firewall| part.repair(firewall, &mine))?;
+                    if self.shelter.read(|firewall| part.is_whole(firewall, mine()))? {
+                        continue;
+                    }
+                    let (difference, failed) = self.shelter.with(|firewall| part.repair(firewall, mine()))?;
                     all.0.structure.extend(difference.structure);
                     all.0.missing.extend(difference.missing);
                     all.1.extend(failed);
@@ -98,6 +117,7 @@ impl InKernel {
 
     /// Lifts bans; answers those that are still in force, with the reason.
     pub(super) fn unban(&mut self, ids: &[Id]) -> Result<Vec<(Id, Error)>, Error> {
+        let _hush = (ids.len() >= BULK).then(|| self.shelter.hush());
         match &mut self.rules {
             Rules::Own(action) => self.shelter.with(|firewall| action.unban(firewall, ids)),
             Rules::Stock(parts) => {

@@ -192,6 +192,31 @@ impl Ledger {
         standing.into_iter().map(|(id, held)| held.kept.ticket(id)).collect()
     }
 
+    /// The same, whom only, in no order.
+    pub(super) fn standing_ids(&self) -> impl Iterator<Item = &Id> {
+        self.bans.iter().filter(|(_, held)| !matches!(held.state, State::Failed(_))).map(|(id, _)| id)
+    }
+
+    /// What `of` says of each of the same, given its begin and the seconds of its own ban time; in no order.
+    pub(super) fn wanted<T>(&self, of: impl Fn(&Id, Timestamp, Option<f64>) -> T) -> Vec<T> {
+        let standing = self.bans.iter().filter(|(_, held)| !matches!(held.state, State::Failed(_)));
+        standing
+            .map(|(id, held)| match &held.kept {
+                Kept::Whole(ticket) => {
+                    let bantime = ticket.bantime.as_ref();
+                    of(
+                        id,
+                        ticket.time,
+                        bantime.map(|bantime| portcullis_value::float(bantime).unwrap_or(-1.0)),
+                    )
+                }
+                Kept::Brief(begin, bantime) => {
+                    of(id, *begin, Some(*bantime).filter(|bantime| !bantime.is_nan()))
+                }
+            })
+            .collect()
+    }
+
     /// Those of `ids` that are held, in the order of their bans.
     pub(super) fn in_order<'a>(&self, ids: impl Iterator<Item = &'a Id>) -> Vec<Id> {
         let mut held: Vec<(u64, &Id)> = ids.filter_map(|id| Some((self.bans.get(id)?.number, id))).collect();

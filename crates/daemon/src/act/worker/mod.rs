@@ -40,6 +40,7 @@ use inquire::Inquiries;
 use ledger::{Ledger, News};
 pub(crate) use protection::Protection;
 use release::Lingering;
+use shelter::Hush;
 pub(crate) use shelter::Shelter;
 
 /// So many bans are tried again in one go; a shell action must not spend its time on the past.
@@ -144,6 +145,7 @@ impl Worker {
                 ended: HashSet::new(),
                 portion: SMALL_PORTION,
                 settled: false,
+                hush: None,
                 swept: false,
                 lingering: Lingering::default(),
                 number,
@@ -175,6 +177,11 @@ impl Worker {
         if self.orders.send(order).is_err() {
             self.ahead.fetch_sub(usize::from(restored), Ordering::Relaxed);
         }
+    }
+
+    /// Whether it takes any number of bans, and says nothing when it is given one.
+    pub(crate) fn never_says_no(&self) -> bool {
+        self.bound.is_none()
     }
 
     /// How many bans from the database wait for it.
@@ -210,6 +217,8 @@ struct Working {
     portion: usize,
     /// There are no more to come. Until then the kernel may rightly have bans that we do not know yet.
     settled: bool,
+    /// While there are many of them, the kernel need not tell of each.
+    hush: Option<Hush>,
     /// What a server that did not stop had left is taken away.
     swept: bool,
     lingering: Lingering,
@@ -276,6 +285,9 @@ impl Working {
             Pace::Batch(fewest) => fewest.min(TOGETHER),
         };
         let portion = self.portion.clamp(fewest, if fewest == 1 { 1 } else { TOGETHER });
+        if self.hush.is_none() && self.behind.load(Ordering::Relaxed) >= kernel::BULK {
+            self.hush = Some(self.carriage.shelter.hush());
+        }
         let began = Instant::now();
         let some = self.restored.drain(..portion.min(self.restored.len()));
         let mut tickets: Vec<Arc<Ticket>> = some.collect();
@@ -455,16 +467,13 @@ impl Working {
         if self.carrier.stays() && !(self.settled && self.restored.is_empty()) {
             return;
         }
-        let tickets = self.ledger.standing();
-        let Some((said, states)) = self.carrier.verify(&tickets, &*self.facts, &self.log) else { return };
+        let Some((said, states)) = self.carrier.verify(&self.ledger, &*self.facts, &self.log) else { return };
         let failed = states.values().filter(|state| state.failure().is_some()).count();
         let outcome =
             if failed == 0 { "all are back".to_owned() } else { format!("{failed} could not be put back") };
         let text = format!("[{}] action '{}': {said}; {outcome}", self.jail, self.carrier.name());
         self.log.warning("actions", text);
-        let lost: Vec<Arc<Ticket>> =
-            tickets.into_iter().filter(|ticket| states.contains_key(&ticket.id)).collect();
-        self.keep(&lost, states);
+        self.keep(&[], states);
     }
 
     fn lift_all(&mut self) {

@@ -120,6 +120,7 @@ impl Working {
         if !self.settled || !self.restored.is_empty() {
             return;
         }
+        self.hush = None;
         if self.carrier.stays() {
             self.verify();
         } else if !std::mem::replace(&mut self.swept, true) {

@@ -11,6 +11,8 @@ use crate::act::sockets::Closer;
 #[derive(Default)]
 pub(crate) struct Shelter {
     firewall: Mutex<Option<Firewall>>,
+    /// For comparisons.
+    reader: Mutex<Option<Firewall>>,
     services: OnceLock<Services>,
     pub(super) roll: Roll,
     /// Started with the first ban; `None` inside when the system gave no thread.
@@ -27,9 +29,9 @@ pub(super) struct Alone<'s>(
 );
 
 /// Large changes of our own are under way: as long as this lives, the kernel need not tell of each.
-pub(super) struct Hush<'s>(&'s Shelter);
+pub(super) struct Hush(Arc<Shelter>);
 
-impl Drop for Hush<'_> {
+impl Drop for Hush {
     fn drop(&mut self) {
         let mut ears = self.0.ears.lock().unwrap_or_else(PoisonError::into_inner);
         ears.1 -= 1;
@@ -72,13 +74,14 @@ impl Shelter {
     }
 
     /// Stops the kernel from telling of our own changes one by one, which makes many of them several times faster.
-    pub(super) fn hush(&self) -> Hush<'_> {
+    pub(super) fn hush(self: &Arc<Self>) -> Hush {
         let mut ears = self.ears.lock().unwrap_or_else(PoisonError::into_inner);
         ears.1 += 1;
         if let (Some(open), 1) = &*ears {
             let _ = open.close();
         }
-        Hush(self)
+        drop(ears);
+        Hush(Arc::clone(self))
     }
 
     /// From now on this action keeps its bans there.
@@ -104,23 +107,30 @@ impl Shelter {
         self.claims.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Firewall>> {
-        self.firewall.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Does something with the firewall.
     pub(super) fn with<T>(&self, work: impl FnOnce(&mut Firewall) -> Result<T, Error>) -> Result<T, Error> {
-        let mut slot = self.lock();
-        let mut firewall = match slot.take() {
-            Some(firewall) => firewall,
-            None => Firewall::open()?,
-        };
-        let result = work(&mut firewall);
-        // A socket that failed, or whose answers are out of step, is opened anew the next time.
-        if !matches!(&result, Err(Error::Socket(_) | Error::Lost | Error::TimedOut(_) | Error::Malformed(_)))
-        {
-            *slot = Some(firewall);
-        }
-        result
+        through(&self.firewall, work)
     }
+
+    /// Reads what may be long, through a socket of its own: bans do not wait for it.
+    pub(super) fn read<T>(&self, work: impl FnOnce(&mut Firewall) -> Result<T, Error>) -> Result<T, Error> {
+        through(&self.reader, work)
+    }
+}
+
+fn through<T>(
+    socket: &Mutex<Option<Firewall>>,
+    work: impl FnOnce(&mut Firewall) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let mut slot = socket.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut firewall = match slot.take() {
+        Some(firewall) => firewall,
+        None => Firewall::open()?,
+    };
+    let result = work(&mut firewall);
+    // A socket that failed, or whose answers are out of step, is opened anew the next time.
+    if !matches!(&result, Err(Error::Socket(_) | Error::Lost | Error::TimedOut(_) | Error::Malformed(_))) {
+        *slot = Some(firewall);
+    }
+    result
 }

@@ -208,25 +208,53 @@ impl Stock {
     /// # Errors
     /// When the kernel cannot be read.
     pub fn verify(&self, firewall: &mut Firewall, bans: &[Wanted]) -> Result<Difference, Error> {
+        let (mut difference, mut present) = self.compare(firewall, bans.iter().map(|(id, _)| id))?;
+        let ours = bans.iter().filter(|(id, _)| id.family() == Some(self.family()));
+        let wanted: HashSet<ipnet::IpNet> = ours.filter_map(|(id, _)| Some(id.net()?.trunc())).collect();
+        present.retain(|net| !wanted.contains(net));
+        difference.surplus.extend(present.into_iter().map(|net| Id::new(&net.to_string())));
+        Ok(difference)
+    }
+
+    /// Whether all that should be in force is: one dump.
+    ///
+    /// # Errors
+    /// When the kernel cannot be read.
+    pub fn is_whole<'a>(
+        &self,
+        firewall: &mut Firewall,
+        bans: impl Iterator<Item = &'a Id>,
+    ) -> Result<bool, Error> {
+        let (difference, _) = self.compare(firewall, bans)?;
+        Ok(difference.is_none())
+    }
+
+    /// What of the structure and of these bans is not there; and all that is, sorted. It is done twice a minute with all bans
+    /// that there are, so it takes little room.
+    fn compare<'a>(
+        &self,
+        firewall: &mut Firewall,
+        ids: impl Iterator<Item = &'a Id>,
+    ) -> Result<(Difference, Vec<ipnet::IpNet>), Error> {
         let structure = self.missing_structure(firewall)?;
         let mut difference = Difference { structure, ..Difference::default() };
-        let ours = bans.iter().map(|(id, _)| id).filter(|id| id.family() == Some(self.family()));
+        let ours = ids.filter(|id| id.family() == Some(self.family()));
         let set = match self.kernel_set(firewall) {
             Err(error) if error.is_missing() => {
                 difference.missing = ours.cloned().collect();
-                return Ok(difference);
+                return Ok((difference, Vec::new()));
             }
             other => other?,
         };
-        let (wanted, failed) = self.elements(ours, &set);
-        let mut present: HashSet<_> =
-            firewall.elements(&self.parts.table, &set)?.iter().map(|element| element.net).collect();
-        difference.missing = failed.into_iter().map(|(id, _)| id).collect();
-        difference.missing.extend(
-            wanted.into_iter().filter(|(_, element)| !present.remove(&element.net)).map(|(id, _)| id),
-        );
-        difference.surplus.extend(present.into_iter().map(|net| Id::new(&net.to_string())));
-        Ok(difference)
+        let mut present = if set.interval {
+            firewall.elements(&self.parts.table, &set)?.iter().map(|element| element.net).collect()
+        } else {
+            firewall.addresses(&self.parts.table, &set)?
+        };
+        present.sort_unstable();
+        let there = |id: &&Id| id.net().is_some_and(|net| present.binary_search(&net.trunc()).is_ok());
+        difference.missing = ours.filter(|id| !there(id)).cloned().collect();
+        Ok((difference, present))
     }
 
     /// Makes the kernel have these bans again, in a few transactions; answers what was wrong, and what cannot be
@@ -234,12 +262,12 @@ impl Stock {
     ///
     /// # Errors
     /// As [`Stock::ban`].
-    pub fn repair(
+    pub fn repair<'a>(
         &mut self,
         firewall: &mut Firewall,
-        bans: &[Wanted],
+        bans: impl Iterator<Item = &'a Id>,
     ) -> Result<(Difference, Vec<(Id, Error)>), Error> {
-        let difference = self.verify(firewall, bans)?;
+        let (difference, _) = self.compare(firewall, bans)?;
         if !difference.structure.is_empty() {
             self.start(firewall)?;
         }
