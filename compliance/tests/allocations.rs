@@ -84,3 +84,34 @@ fn no_stock_filter_allocates_for_a_line_that_it_rejects() {
     assert!(names.len() > 80, "{names:?}");
     assert!(guilty.is_empty(), "{}", guilty.join("\n"));
 }
+
+/// A million attackers in a minute, each from an address of its own: those who failed last are counted, the others are counted as
+/// forgotten, and memory has a bound.
+#[test]
+fn a_million_attackers_take_bounded_memory_and_the_forgotten_are_counted() {
+    use portcullis_jail::tally::{Settings, Tally};
+    use portcullis_jail::{Failure, Id, MatchedLine};
+
+    const ATTACKERS: u32 = 1_000_000;
+    let settings = Settings::default();
+    let mut tally = Tally::new(settings.clone());
+    let used = allocation_counter::measure(|| {
+        for n in 0..ATTACKERS {
+            let id = Id::from(std::net::IpAddr::from(std::net::Ipv4Addr::from_bits(0x0a00_0000 + n)));
+            let after =
+                format!(" gate sshd[{n}]: Failed password for invalid user admin from {id} port 40000 ssh2");
+            let line = MatchedLine { before: String::new(), date: "Nov 22 10:00:00".into(), after };
+            let time = Timestamp(f64::from(n) * 60.0 / f64::from(ATTACKERS));
+            let data = portcullis_jail::failure::Data::new();
+            assert!(tally.failed(Failure { id, ip: None, time, matches: vec![line], data }, 1.0).is_none());
+        }
+    });
+    let (counted, dropped) = (tally.currently_failed(), tally.dropped().identities);
+    assert!(counted <= settings.identities, "{counted}");
+    assert_eq!(counted as u64 + dropped, u64::from(ATTACKERS));
+    // The last ones are those who are counted.
+    assert!(tally.retry(&Id::new("10.15.66.63")).is_some());
+    let most = used.bytes_max / settings.identities as u64;
+    println!("{most} bytes for each of {} who are counted", settings.identities);
+    assert!(used.bytes_max < 128 << 20, "{} bytes", used.bytes_max);
+}

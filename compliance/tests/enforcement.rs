@@ -91,6 +91,33 @@ fn what_others_flush_is_back_within_a_second() {
 }
 
 #[test]
+fn what_is_lost_while_the_kernel_gives_up_telling_is_back_as_well() {
+    let Some((hosts, mut peer)) = guarded("nftables-multiport") else { return };
+    peer.start();
+    peer.client(&["set", "gate", "banip", "192.0.2.66", "192.0.2.67"]);
+    wait_status(&peer, "2 enforced");
+    let set = "inet f2b-table addr-set-gate";
+    for _ in 0..3 {
+        // So many changes that their news do not fit the socket (ENOBUFS): the one that matters is among the lost.
+        let many: Vec<String> =
+            (0..60_000).map(|n| format!("10.{}.{}.{}", n >> 16, n >> 8 & 255, n & 255)).collect();
+        let flood = format!(
+            "add table inet others\nadd set inet others all {{ type ipv4_addr; }}\nadd element inet others all {{ {} }}\n\
+             delete element {set} {{ 192.0.2.66 }}\ndelete table inet others\n",
+            many.join(", ")
+        );
+        peer.write("flood.nft", &flood);
+        hosts.server.sh(&format!("nft -f {}", peer.path("flood.nft").display()));
+        let back = wait_for(Duration::from_secs(20), || {
+            hosts.server.sh(&format!("nft list set {set}")).contains("192.0.2.66").then_some(())
+        });
+        assert!(back.is_some(), "not put back\n{}", peer.log());
+    }
+    wait_status(&peer, "2 enforced");
+    peer.stop();
+}
+
+#[test]
 fn without_the_right_to_change_the_firewall_bans_are_failed_and_status_is_not_0() {
     for banaction in ["nftables-multiport", "iptables-multiport"] {
         let Some((_hosts, mut peer)) = guarded(banaction) else { return };

@@ -53,6 +53,8 @@ fn serve(stream: TcpStream, heard: &Mutex<Vec<String>>) {
     let mut say = |text: &str| out.write_all(format!("{text}\r\n").as_bytes()).is_ok();
     say("220 mail.example ESMTP");
     let mut data = false;
+    // Whoever is called `old` has a password that does not go with the challenge.
+    let mut challenged = false;
     for line in BufReader::new(stream).split(b'\n') {
         let Ok(line) = line else { return };
         // A CR before each line's end, or this is seen as a difference.
@@ -66,9 +68,18 @@ fn serve(stream: TcpStream, heard: &Mutex<Vec<String>>) {
             }
             continue;
         }
+        if std::mem::take(&mut challenged) {
+            // base64 of `old `
+            say(if line.starts_with("b2xkI") { "535 no" } else { "235 welcome" });
+            continue;
+        }
         let command = line.to_ascii_lowercase();
         let more = match command.split(' ').next().unwrap_or_default() {
-            "ehlo" => say("250-mail.example\r\n250-SIZE 1000000\r\n250 AUTH LOGIN PLAIN"),
+            "ehlo" => say("250-mail.example\r\n250-SIZE 1000000\r\n250 AUTH LOGIN PLAIN CRAM-MD5"),
+            "auth" if command.starts_with("auth cram-md5") => {
+                challenged = true;
+                say("334 PDE4OTYuNjk3MTcwOTUyQHBvc3RvZmZpY2UucmVzdG9uLm1jaS5uZXQ+")
+            }
             "auth" => say("235 welcome"),
             "data" => {
                 data = true;
@@ -164,6 +175,7 @@ fn the_mails_are_the_genuine_ones() {
             "a login, lines of the address",
             ", user=me, password=secret, matches=ipmatches, sendername=\"Gate, keeper\"".into(),
         ),
+        ("a login that takes two tries", ", user=old, password=secret".into()),
         ("lines of the address in the jail", ", matches=ipjailmatches, sendername=\"Wächter\"".into()),
         (
             "an unknown choice of lines, long lists",

@@ -246,12 +246,11 @@ impl Database {
 
     /// The bans of a jail that still hold, by the text of their identity. [`Ticket::restored`] is set; the ban time is the
     /// one they had, cut to what the jail's settings allow now.
-    ///
-    /// Should the file turn out to be damaged, some may be told twice.
     pub fn restorable(&mut self, rule: &Restore<'_>, each: &mut dyn FnMut(Ticket)) {
+        let mut told = String::new();
         let read = |database: &mut Self| {
             let Some(connection) = &database.connection else { return Ok(()) };
-            reads::restorable(connection, &database.queue, rule, &mut database.lines, each)
+            reads::restorable(connection, &database.queue, rule, &mut told, &mut database.lines, each)
         };
         self.read(rule.now, read);
     }

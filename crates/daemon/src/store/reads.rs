@@ -56,24 +56,27 @@ impl Record {
     }
 }
 
-/// The bans of a jail that still hold, sorted by the text of the identity, as tickets.
+/// The bans of a jail that still hold, sorted by the text of the identity, as tickets. `told` is the last whose turn it was:
+/// should the reading break off, it goes on from there.
 pub(super) fn restorable(
     connection: &Connection,
     queue: &Queue,
     rule: &Restore<'_>,
+    told: &mut String,
     lines: &mut Vec<LogLine>,
     each: &mut dyn FnMut(Ticket),
 ) -> rusqlite::Result<()> {
     let mut select = connection.prepare_cached(
         "SELECT ip, timeofban, bantime, bancount, data FROM bips \
-         WHERE jail = ?1 AND (timeofban + bantime > ?2 OR bantime <= -1) ORDER BY ip",
+         WHERE jail = ?1 AND (timeofban + bantime > ?2 OR bantime <= -1) AND ip > ?3 ORDER BY ip",
     )?;
-    let mut rows = select.query(params![rule.jail, rule.now.0])?;
+    let mut rows = select.query(params![rule.jail, rule.now.0, told.as_str()])?;
     if queue.is_empty() {
         // Nearly always, and with many bans: no more of them in memory than there will be.
         while let Some(row) = rows.next()? {
             let ip: String = row.get(0)?;
             rule.ticket(&ip, Record::read(row, 1)?, lines).into_iter().for_each(&mut *each);
+            *told = ip;
         }
         return Ok(());
     }
@@ -82,6 +85,7 @@ pub(super) fn restorable(
         records.insert(row.get(0)?, Record::read(row, 1)?);
     }
     overlay(&mut records, queue, |write| (&**write.jail() == rule.jail).then(|| key(write)).flatten());
+    records.retain(|ip, _| *ip > *told);
     records.sort_keys();
     records.into_iter().filter_map(|(ip, record)| rule.ticket(&ip, record, lines)).for_each(each);
     Ok(())

@@ -113,6 +113,25 @@ pub(super) fn base64(bytes: &[u8]) -> String {
     out
 }
 
+/// The bytes that base64 stands for; whatever is none of its letters is passed over.
+pub(super) fn unbase64(text: &str) -> Vec<u8> {
+    let value = |letter: u8| match letter {
+        b'A'..=b'Z' => Some(letter - b'A'),
+        b'a'..=b'z' => Some(letter - b'a' + 26),
+        b'0'..=b'9' => Some(letter - b'0' + 52),
+        b'+' => Some(62),
+        b'/' => Some(63),
+        _ => None,
+    };
+    let digits: Vec<u32> = text.bytes().filter_map(value).map(u32::from).collect();
+    let mut out = Vec::with_capacity(digits.len());
+    for chunk in digits.chunks(4) {
+        let number = chunk.iter().fold(0, |number, digit| number << 6 | digit) << (6 * (4 - chunk.len()));
+        out.extend_from_slice(&number.to_be_bytes()[1..chunk.len()]);
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -131,6 +150,7 @@ mod tests {
         ];
         for (plain, encoded) in cases {
             assert_eq!(base64(plain.as_bytes()), encoded);
+            assert_eq!(unbase64(encoded), plain.as_bytes());
         }
     }
 

@@ -4,8 +4,12 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
-use super::message::base64;
+use md5::{Digest, Md5};
 
+use super::message::{base64, unbase64};
+
+/// The ways to log in that we know; Python prefers the first.
+const LOGINS: [&str; 3] = ["CRAM-MD5", "PLAIN", "LOGIN"];
 /// A line of an answer is this long at most.
 const LONGEST_LINE: u64 = 4096;
 /// An answer has this many lines at most.
@@ -27,7 +31,7 @@ pub enum MailError {
     },
     /// The server has no way to log in that we know.
     #[error(
-        "the mail server takes no login with PLAIN or LOGIN (it offers: {0}). Leave out user and password, or use action = mail or sendmail"
+        "the mail server takes no login with CRAM-MD5, PLAIN or LOGIN (it offers: {0}). Leave out user and password, or use action = mail or sendmail"
     )]
     Login(String),
 }
@@ -162,22 +166,61 @@ impl Connection {
         self.expect(what, wanted)
     }
 
+    /// Logs in, in the first way that the server offers and accepts, in the order of Python's `smtplib`.
     fn log_in(&mut self, offers: &[String], user: &str, password: &str) -> Result<(), MailError> {
         let ways = offers
             .iter()
             .find_map(|offer| offer.to_ascii_uppercase().strip_prefix("AUTH").map(str::to_owned));
         let ways = ways.unwrap_or_default();
         let has = |way: &str| ways.split([' ', '=']).any(|offered| offered == way);
-        if has("PLAIN") {
-            let secret = base64(format!("\0{user}\0{password}").as_bytes());
-            self.told("the login", 235, &format!("AUTH PLAIN {secret}")).map(drop)
-        } else if has("LOGIN") {
-            self.told("the login", 334, &format!("AUTH LOGIN {}", base64(user.as_bytes())))?;
-            self.told("the login", 235, &base64(password.as_bytes())).map(drop)
-        } else {
-            Err(MailError::Login(if ways.is_empty() { "nothing".into() } else { ways.trim().to_owned() }))
+        let none = if ways.is_empty() { "nothing".to_owned() } else { ways.trim().to_owned() };
+        let mut failed = MailError::Login(none);
+        for way in LOGINS.into_iter().filter(|way| has(way)) {
+            let answer = match way {
+                "PLAIN" => {
+                    let secret = base64(format!("\0{user}\0{password}").as_bytes());
+                    self.ask(&format!("AUTH PLAIN {secret}"))?
+                }
+                "LOGIN" => match self.ask(&format!("AUTH LOGIN {}", base64(user.as_bytes())))? {
+                    (334, _) => self.ask(&base64(password.as_bytes()))?,
+                    refused => refused,
+                },
+                _ => match self.ask("AUTH CRAM-MD5")? {
+                    (334, lines) => {
+                        let challenge = unbase64(lines.last().map_or("", String::as_str));
+                        let answer = challenge_answer(user, password, &challenge);
+                        self.ask(&base64(answer.as_bytes()))?
+                    }
+                    refused => refused,
+                },
+            };
+            match answer {
+                // 503: somebody is logged in already.
+                (235 | 503, _) => return Ok(()),
+                (code, lines) => {
+                    let answer = format!("{code} {}", lines.join(" "));
+                    failed = MailError::Refused { what: "the login", answer };
+                }
+            }
         }
+        Err(failed)
     }
+}
+
+/// What answers a challenge of CRAM-MD5 (RFC 2195): the user, and the challenge's HMAC (RFC 2104) under the password.
+fn challenge_answer(user: &str, password: &str, challenge: &[u8]) -> String {
+    /// Bytes that MD5 takes at a time.
+    const BLOCK: usize = 64;
+    let mut key = password.as_bytes().to_vec();
+    if key.len() > BLOCK {
+        key = Md5::digest(&key).to_vec();
+    }
+    key.resize(BLOCK, 0);
+    let padded = |pad: u8| -> Vec<u8> { key.iter().map(|byte| byte ^ pad).collect() };
+    let inner = Md5::new().chain_update(padded(0x36)).chain_update(challenge).finalize();
+    let outer = Md5::new().chain_update(padded(0x5c)).chain_update(inner).finalize();
+    let digits: String = outer.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{user} {digits}")
 }
 
 /// The address alone, of `Name <address>` too, on one line.
@@ -219,6 +262,16 @@ fn own_name() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // RFC 2195, section 2.
+    #[test]
+    fn challenges_are_answered_as_in_the_rfc() {
+        let challenge = b"<1896.697170952@postoffice.reston.mci.net>";
+        let answer = challenge_answer("tim", "tanstaaftanstaaf", challenge);
+        assert_eq!(answer, "tim b913a602c7eda7a495b4e6e7334d3890");
+        let long = "\u{7f}".repeat(80);
+        assert_eq!(challenge_answer("x", &long, b"").len(), 34);
+    }
 
     #[test]
     fn a_line_that_is_a_dot_does_not_end_the_mail() {

@@ -164,6 +164,23 @@ impl DefaultAction {
         Ok(failed)
     }
 
+    /// Puts bans of single addresses in force, for a caller who compares the whole afterwards: one that is there already
+    /// keeps its time.
+    ///
+    /// # Errors
+    /// As [`DefaultAction::ban`].
+    pub fn put(&mut self, firewall: &mut Firewall, bans: &[Wanted]) -> Result<(), Error> {
+        let (groups, _) = group(bans);
+        match self.add(firewall, &groups) {
+            Err(error) if error.is_missing() => {
+                self.start(firewall)?;
+                self.add(firewall, &groups)?;
+            }
+            other => other?,
+        }
+        self.ensure_structure(firewall)
+    }
+
     /// Reads back table, chains, sets and rules, unless nobody can have touched them since; makes them again once.
     fn ensure_structure(&mut self, firewall: &mut Firewall) -> Result<(), Error> {
         let disturbances = firewall.disturbances()?;

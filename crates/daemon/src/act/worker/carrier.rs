@@ -214,6 +214,20 @@ impl Carrier {
         }
     }
 
+    /// Puts bans of single addresses in force without reading them back. Whether that was possible.
+    pub(super) fn put(&mut self, tickets: &[Arc<Ticket>], facts: &dyn Facts) -> bool {
+        let By::Kernel(kernel) = &mut self.by else { return false };
+        let now = facts.now();
+        let wanted: Vec<Wanted> = tickets.iter().map(|ticket| wanted_of(ticket, facts, now)).collect();
+        kernel.put(&wanted).unwrap_or(false)
+    }
+
+    /// Those bans that the kernel does not have; `None` when nobody knows.
+    pub(super) fn missing(&mut self, ledger: &Ledger, facts: &dyn Facts) -> Option<Vec<Id>> {
+        let By::Kernel(kernel) = &mut self.by else { return None };
+        kernel.missing(ledger, facts).ok()
+    }
+
     /// Lifts bans; answers those that are still in force, with the reason.
     pub(super) fn unban(
         &mut self,

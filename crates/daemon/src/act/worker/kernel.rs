@@ -74,6 +74,51 @@ impl InKernel {
         }
     }
 
+    /// Puts bans of single addresses in force without reading them back; false where that would not do.
+    pub(super) fn put(&mut self, wanted: &[Wanted]) -> Result<bool, Error> {
+        match &mut self.rules {
+            Rules::Own(action) => self.shelter.with(|firewall| action.put(firewall, wanted)).map(|()| true),
+            Rules::Stock(parts) => {
+                for part in parts {
+                    let mine: Vec<Wanted> =
+                        wanted.iter().filter(|(id, _)| id.family() == Some(part.family())).cloned().collect();
+                    if !mine.is_empty() && !self.shelter.with(|firewall| part.put(firewall, &mine))? {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
+            }
+        }
+    }
+
+    /// Those bans that the kernel does not have.
+    pub(super) fn missing(&mut self, ledger: &Ledger, facts: &dyn Facts) -> Result<Vec<Id>, Error> {
+        let lost = |difference: Difference, all: Vec<Id>| {
+            if difference.structure.is_empty() { difference.missing } else { all }
+        };
+        match &mut self.rules {
+            Rules::Own(action) => {
+                let now = facts.now();
+                let wanted: Vec<Wanted> =
+                    ledger.wanted(|id, time, bantime| wanted(id, time, bantime, facts, now));
+                let difference = self.shelter.read(|firewall| action.verify(firewall, &wanted))?;
+                Ok(lost(difference, ledger.standing_ids().cloned().collect()))
+            }
+            Rules::Stock(parts) => {
+                let mut missing = Vec::new();
+                for part in parts {
+                    let family = Some(part.family());
+                    let mine = || ledger.standing_ids().filter(|id| id.family() == family);
+                    if mine().next().is_some() {
+                        let difference = self.shelter.read(|firewall| part.difference(firewall, mine()))?;
+                        missing.extend(lost(difference, mine().cloned().collect()));
+                    }
+                }
+                Ok(missing)
+            }
+        }
+    }
+
     /// Compares the kernel with what should be in force, and puts back what is missing. Answers what was wrong, and
     /// what could not be mended.
     pub(super) fn repair(
@@ -102,7 +147,7 @@ impl InKernel {
                     if mine().next().is_none() {
                         continue;
                     }
-                    if self.shelter.read(|firewall| part.is_whole(firewall, mine()))? {
+                    if self.shelter.read(|firewall| part.difference(firewall, mine()))?.is_none() {
                         continue;
                     }
                     let (difference, failed) = self.shelter.with(|firewall| part.repair(firewall, mine()))?;
@@ -140,12 +185,17 @@ impl InKernel {
         let Rules::Stock(parts) = &mut self.rules else { return Ok(0) };
         let mut surplus = 0;
         for part in parts {
-            surplus += self.shelter.with(|firewall| part.sweep(firewall, keep))?;
+            let mine = self.shelter.read(|firewall| part.surplus(firewall, keep))?;
+            if !mine.is_empty() {
+                self.shelter.with(|firewall| part.take_out(firewall, &mine))?;
+            }
+            surplus += mine.len();
         }
         Ok(surplus)
     }
 
     pub(super) fn flush(&mut self) -> Result<(), Error> {
+        let _hush = self.shelter.hush();
         match &mut self.rules {
             Rules::Own(action) => self.shelter.with(|firewall| action.flush(firewall)),
             Rules::Stock(parts) => self.shelter.with(|firewall| each_present(parts, firewall, Stock::flush)),
@@ -153,6 +203,7 @@ impl InKernel {
     }
 
     pub(super) fn stop(&mut self) -> Result<(), Error> {
+        let _hush = self.shelter.hush();
         match &mut self.rules {
             Rules::Own(action) => self.shelter.with(|firewall| action.stop(firewall)),
             Rules::Stock(parts) => self.shelter.with(|firewall| each_present(parts, firewall, Stock::stop)),

@@ -125,6 +125,28 @@ impl Ledger {
         }
     }
 
+    /// All that were not carried out, or not read back.
+    pub(super) fn pending(&self) -> Vec<Arc<Ticket>> {
+        let pending = self.bans.iter().filter(|(_, held)| matches!(held.state, State::Pending));
+        pending.map(|(id, held)| held.kept.ticket(id)).collect()
+    }
+
+    /// All of them are in the kernel.
+    pub(super) fn enforced(&mut self) {
+        let age = self.age();
+        for held in self.bans.values_mut().filter(|held| matches!(held.state, State::Pending)) {
+            held.state = State::Enforced;
+            held.since = age;
+            self.tally.remove(&Enforcement::Pending);
+            self.tally.add(&Enforcement::Enforced);
+        }
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.bans.len()
+    }
+
     /// Forgets all, and answers them in their order.
     pub(super) fn take_all(&mut self) -> Vec<Arc<Ticket>> {
         self.due.clear();

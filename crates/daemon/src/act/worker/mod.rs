@@ -145,6 +145,7 @@ impl Worker {
                 ended: HashSet::new(),
                 portion: SMALL_PORTION,
                 settled: false,
+                unread: false,
                 hush: None,
                 swept: false,
                 lingering: Lingering::default(),
@@ -217,6 +218,8 @@ struct Working {
     portion: usize,
     /// There are no more to come. Until then the kernel may rightly have bans that we do not know yet.
     settled: bool,
+    /// Some were put into the kernel and not read back yet: that is done once for all of them.
+    unread: bool,
     /// While there are many of them, the kernel need not tell of each.
     hush: Option<Hush>,
     /// What a server that did not stop had left is taken away.
@@ -285,7 +288,7 @@ impl Working {
             Pace::Batch(fewest) => fewest.min(TOGETHER),
         };
         let portion = self.portion.clamp(fewest, if fewest == 1 { 1 } else { TOGETHER });
-        if self.hush.is_none() && self.behind.load(Ordering::Relaxed) >= kernel::BULK {
+        if self.hush.is_none() && self.behind.load(Ordering::Relaxed) + self.ledger.len() >= kernel::BULK {
             self.hush = Some(self.carriage.shelter.hush());
         }
         let began = Instant::now();
@@ -297,7 +300,9 @@ impl Working {
         }
         // Who was banned anew meanwhile is in force already.
         tickets.retain(|ticket| !self.ledger.contains(&ticket.id));
-        self.ban(tickets);
+        if !self.put(&tickets) {
+            self.ban(tickets);
+        }
         self.behind.fetch_sub(taken, Ordering::Relaxed);
         self.portion = match began.elapsed() {
             short if short < PORTION / 2 => portion * 2,
@@ -309,6 +314,41 @@ impl Working {
             self.ended = HashSet::new();
         }
         self.clear_away();
+    }
+
+    /// Puts earlier bans into the kernel where that can be read as a whole in the end. Whether it is done.
+    fn put(&mut self, tickets: &[Arc<Ticket>]) -> bool {
+        let hosts = tickets.iter().all(|ticket| ticket.id.address().is_some());
+        if !hosts || !self.carrier.put(tickets, &*self.facts) {
+            return false;
+        }
+        for ticket in tickets {
+            self.ledger.add(ticket);
+            self.lingering.forget(&ticket.id);
+        }
+        self.unread |= !tickets.is_empty();
+        if self.carrier.protection.closes {
+            let locked_out: Vec<Id> = tickets.iter().map(|ticket| ticket.id.clone()).collect();
+            self.carrier.protection.close(&self.jail, &locked_out, &self.carriage, &self.log);
+        }
+        true
+    }
+
+    /// Reads back what was put there.
+    fn read_back(&mut self) {
+        if !std::mem::take(&mut self.unread) {
+            return;
+        }
+        // Where it cannot be read as a whole, it is done again, and read one by one.
+        let again = match self.carrier.missing(&self.ledger, &*self.facts) {
+            Some(missing) => {
+                let lost = missing.iter().filter_map(|id| self.ledger.ticket(id)).collect();
+                self.ledger.enforced();
+                lost
+            }
+            None => self.ledger.pending(),
+        };
+        self.ban(again);
     }
 
     fn carry_out(&mut self, order: Order) {

@@ -121,6 +121,7 @@ impl Working {
             return;
         }
         self.hush = None;
+        self.read_back();
         if self.carrier.stays() {
             self.verify();
         } else if !std::mem::replace(&mut self.swept, true) {

@@ -125,27 +125,53 @@ impl Stock {
         Ok(left_over(&self.parts.table, &set, wanted, &still))
     }
 
-    /// Takes out whom nobody wants: what a killed server has left behind. Answers how many they were. A set of intervals
-    /// stays as it is: what it holds need not be what was put in.
+    /// Whom nobody wants: what a killed server has left behind. None in a set of intervals: what that holds need not be what
+    /// was put in.
     ///
     /// # Errors
-    /// When the kernel cannot be read, or refuses.
-    pub fn sweep(
-        &mut self,
+    /// When the kernel cannot be read.
+    pub fn surplus(
+        &self,
         firewall: &mut Firewall,
         keep: &dyn Fn(&ipnet::IpNet) -> bool,
-    ) -> Result<usize, Error> {
+    ) -> Result<Vec<ipnet::IpNet>, Error> {
         let set = match self.kernel_set(firewall) {
-            Err(error) if error.is_missing() => return Ok(0),
+            Err(error) if error.is_missing() => return Ok(Vec::new()),
             other => other?,
         };
         if set.interval {
-            return Ok(0);
+            return Ok(Vec::new());
         }
-        let mut surplus = firewall.elements(&self.parts.table, &set)?;
-        surplus.retain(|element| !keep(&element.net));
-        firewall.delete_elements(&self.parts.table, &set, &surplus)?;
-        Ok(surplus.len())
+        let mut surplus = firewall.addresses(&self.parts.table, &set)?;
+        surplus.retain(|net| !keep(net));
+        Ok(surplus)
+    }
+
+    /// Takes these out, whoever they are.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]
+    pub fn take_out(&mut self, firewall: &mut Firewall, nets: &[ipnet::IpNet]) -> Result<(), Error> {
+        let set = self.kernel_set(firewall)?;
+        let elements: Vec<Element> = nets.iter().map(|net| Element { net: *net, timeout: None }).collect();
+        firewall.delete_elements(&self.parts.table, &set, &elements).map(drop)
+    }
+
+    /// Puts bans of single addresses in force, for a caller who reads the whole set back. False for a set of intervals, whose
+    /// elements may be in each other's way.
+    ///
+    /// # Errors
+    /// As [`Stock::ban`].
+    pub fn put(&mut self, firewall: &mut Firewall, bans: &[Wanted]) -> Result<bool, Error> {
+        self.ensure_structure(firewall)?;
+        let set = self.kernel_set(firewall)?;
+        if set.interval {
+            return Ok(false);
+        }
+        let (wanted, failed) = self.elements(bans.iter().map(|(id, _)| id), &set);
+        let elements: Vec<Element> = wanted.iter().map(|(_, element)| *element).collect();
+        firewall.add_elements(&self.parts.table, &set, &elements)?;
+        Ok(failed.is_empty())
     }
 
     /// Lifts all bans of this jail and family. Where the set has gone, all is made again, empty.
@@ -216,17 +242,16 @@ impl Stock {
         Ok(difference)
     }
 
-    /// Whether all that should be in force is: one dump.
+    /// What of the structure and of these bans is not there: one dump.
     ///
     /// # Errors
     /// When the kernel cannot be read.
-    pub fn is_whole<'a>(
+    pub fn difference<'a>(
         &self,
         firewall: &mut Firewall,
         bans: impl Iterator<Item = &'a Id>,
-    ) -> Result<bool, Error> {
-        let (difference, _) = self.compare(firewall, bans)?;
-        Ok(difference.is_none())
+    ) -> Result<Difference, Error> {
+        self.compare(firewall, bans).map(|(difference, _)| difference)
     }
 
     /// What of the structure and of these bans is not there; and all that is, sorted. It is done twice a minute with all bans
