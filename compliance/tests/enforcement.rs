@@ -102,7 +102,7 @@ fn what_is_lost_while_the_kernel_gives_up_telling_is_back_as_well() {
         let many: Vec<String> =
             (0..60_000).map(|n| format!("10.{}.{}.{}", n >> 16, n >> 8 & 255, n & 255)).collect();
         let flood = format!(
-            "add table inet others\nadd set inet others all {{ type ipv4_addr; }}\nadd element inet others all {{ {} }}\n\
+            "add table inet others\nadd set inet others crowd {{ type ipv4_addr; }}\nadd element inet others crowd {{ {} }}\n\
              delete element {set} {{ 192.0.2.66 }}\ndelete table inet others\n",
             many.join(", ")
         );
