@@ -88,7 +88,7 @@ impl Value {
 /// A filter or an action as a jail uses it.
 pub(crate) struct Definition {
     kind: Kind,
-    layers: Rc<Layers>,
+    pub(crate) layers: Rc<Layers>,
     /// What `%(…)s` finds before the file's own: the bracket's options, then the jail's.
     variables: Vec<Scope>,
     /// Options of the table that no bracket overrides.

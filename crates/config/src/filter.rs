@@ -3,7 +3,7 @@
 use crate::arguments;
 use crate::definition::{Definition, Kind, Value};
 use crate::interpolate::Scope;
-use crate::layers::Reader;
+use crate::layers::{Reader, Section};
 use crate::message::Message;
 use crate::source::Source;
 
@@ -38,6 +38,20 @@ impl Filter {
 /// Fail2ban's words for what is wrong with it.
 pub fn filter_reference(text: &str) -> Result<(String, Vec<(String, String)>), String> {
     arguments::parse(text).map(|parsed| (parsed.name, parsed.options))
+}
+
+/// The modes of a filter, by its file: `aggressive` where that has an `mdre-aggressive`. In the order of the file.
+pub fn filter_modes(source: &Source, name: &str) -> Vec<String> {
+    let mut reader = Reader::new(source);
+    let read = Definition::read(&mut reader, Kind::Filter, name, Scope::default(), Vec::new(), None);
+    let Ok(Some(definition)) = read else { return Vec::new() };
+    let sections = ["DEFAULT", "Definition"].into_iter().filter_map(|name| definition.layers.section(name));
+    let mut modes: Vec<String> = Vec::new();
+    for (option, _) in sections.flat_map(Section::options) {
+        let mode = option.strip_prefix("mdre-").filter(|mode| modes.iter().all(|known| known != mode));
+        modes.extend(mode.map(str::to_owned));
+    }
+    modes
 }
 
 /// Reads a filter. `name` is one of `filter.d`, or a path without extension. `logtype`: `file` or `journal`.

@@ -25,7 +25,7 @@ mod stream;
 mod tags;
 
 pub use dump::{dump, dump_pretty, write_dump};
-pub use filter::{Filter, filter_reference, read_filter};
+pub use filter::{Filter, filter_modes, filter_reference, read_filter};
 pub use glob::files as files_like;
 pub use layers::{Layers, Origin, Section, Setting};
 pub use message::{Level, Message};

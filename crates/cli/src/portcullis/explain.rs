@@ -7,6 +7,7 @@ use portcullis_value::Value;
 
 use super::answer::{field, is, items, list, number, seconds, text};
 use super::arguments::Explain;
+use super::hints::{self, Logs};
 use super::human::{clock, now, span};
 use super::paint::{BAD, FAINT, GOOD, NOTE, STRONG};
 use super::server::{Failure, PATIENCE, Server};
@@ -26,16 +27,25 @@ enum By {
     Filter,
 }
 
+/// What is known of the lines, and what of the jail as a whole.
+struct Answer {
+    by: By,
+    told: Value,
+    notes: Vec<String>,
+}
+
 /// Explains. Exit code 1 when the last line does not count as a failure.
 pub(super) fn run(wanted: &Explain) -> Result<u8, Failure> {
     let lines = lines(wanted)?;
-    let (by, told) = match (&wanted.jail, &wanted.filter) {
+    let Answer { by, mut told, notes } = match (&wanted.jail, &wanted.filter) {
         (Some(jail), _) => by_jail(wanted, jail, &lines)?,
         (None, filter) => {
-            let filter = filter.as_deref().unwrap_or_default();
-            (By::Filter, of_filter(by_commands(&filter_commands(wanted, filter)?, NOBODYS, &lines)?))
+            let filter = named(filter.as_deref().unwrap_or_default())?;
+            let told = of_filter(by_commands(&filter_commands(wanted, &filter)?, NOBODYS, &lines)?);
+            Answer { by: By::Filter, told, notes: Vec::new() }
         }
     };
+    add_modes(wanted, &mut told);
     let counts = items(&told).last().is_some_and(|line| {
         matches!(text(line, "outcome"), "counted" | "last-straw" | "banned" | "future" | "failure")
     });
@@ -45,12 +55,16 @@ pub(super) fn run(wanted: &Explain) -> Result<u8, Failure> {
             By::Configuration => "configuration",
             By::Filter => "filter",
         };
-        say(&document(vec![("by", by.into()), ("lines", to_json(&told))]));
+        let notes: Vec<serde_json::Value> = notes.into_iter().map(Into::into).collect();
+        say(&document(vec![("by", by.into()), ("notes", notes.into()), ("lines", to_json(&told))]));
     } else {
         if matches!(by, By::Configuration) {
             say(&format!(
                 "{NOTE}!{NOTE:#} no server answers: by the configuration alone, as if nobody had failed before\n\n"
             ));
+        }
+        for note in notes {
+            say(&format!("{NOTE}!{NOTE:#} {}\n\n", plain(&note)));
         }
         let told = items(&told).iter().map(|line| shown(line, &by)).collect::<Vec<_>>();
         say(&told.join("\n"));
@@ -73,13 +87,21 @@ fn lines(wanted: &Explain) -> Result<Vec<String>, Failure> {
     Ok(lines[lines.len().saturating_sub(usize::from(wanted.number))..].to_vec())
 }
 
-fn by_jail(wanted: &Explain, jail: &str, lines: &[String]) -> Result<(By, Value), Failure> {
+fn by_jail(wanted: &Explain, jail: &str, lines: &[String]) -> Result<Answer, Failure> {
+    let file = Path::new(&wanted.line);
+    let notes =
+        |logs: &Logs| file.is_file().then(|| logs.without(jail, file)).flatten().into_iter().collect();
     if !wanted.offline {
         let server = Server::find(&wanted.place)?;
         let texts = Value::List(lines.iter().map(|line| line.as_str().into()).collect());
         match server.ours("portcullis-explain", vec![("jail", jail.into()), ("lines", texts)], PATIENCE) {
             Err(Failure::NotRunning { .. }) => {}
-            answer => return Ok((By::Server, answer?)),
+            answer => {
+                let mut told = answer?;
+                each_line(&mut told, |line| hints::of_bans(&server, jail, line));
+                let notes = notes(&Logs::of_server(&server, jail));
+                return Ok(Answer { by: By::Server, told, notes });
+            }
         }
     }
     let stream = client::reload_stream(&wanted.place.conf, Some(jail.to_owned())).ok_or_else(|| {
@@ -87,7 +109,42 @@ fn by_jail(wanted: &Explain, jail: &str, lines: &[String]) -> Result<(By, Value)
             "the configuration makes no jail '{jail}' (not enabled, or no log is there): `portcullis check` explains what is wrong"
         ))
     })?;
-    Ok((By::Configuration, by_commands(&stream, jail, lines)?))
+    let told = by_commands(&stream, jail, lines)?;
+    Ok(Answer { by: By::Configuration, told, notes: notes(&Logs::of_commands(&stream, jail)) })
+}
+
+/// Adds hints to each line.
+fn each_line(told: &mut Value, hints: impl Fn(&Value) -> Vec<String>) {
+    let Value::List(lines) = told else { return };
+    for line in lines {
+        let new = hints(line);
+        let Value::Dict(fields) = line else { continue };
+        let new = new.into_iter().map(Value::from);
+        match fields.iter_mut().find(|(name, _)| name.as_str() == Some("hints")) {
+            Some((_, Value::List(known))) => known.extend(new),
+            _ => fields.push(("hints".into(), Value::List(new.collect()))),
+        }
+    }
+}
+
+/// Of lines that nothing matches: whether the filter would take them in another of its modes.
+fn add_modes(wanted: &Explain, told: &mut Value) {
+    let filter = match (&wanted.jail, &wanted.filter) {
+        (Some(jail), _) => hints::filter_of(wanted, jail),
+        (None, filter) => filter.as_deref().and_then(|filter| named(filter).ok()),
+    };
+    each_line(told, |line| {
+        let no_failure = |line: &Value| matches!(text(line, "outcome"), "missed" | "no-failure");
+        let Some(filter) = filter.as_ref().filter(|_| no_failure(line)) else { return Vec::new() };
+        let matches = |options: &[(String, String)]| {
+            let other = (filter.0.clone(), options.to_vec());
+            let line = [text(line, "line").to_owned()];
+            let told =
+                filter_commands(wanted, &other).and_then(|commands| by_commands(&commands, NOBODYS, &line));
+            told.is_ok_and(|told| items(&told).iter().any(|line| !no_failure(line)))
+        };
+        hints::of_modes(wanted, filter, matches).into_iter().collect()
+    });
 }
 
 fn by_commands(commands: &[Value], jail: &str, lines: &[String]) -> Result<Value, Failure> {
@@ -99,21 +156,29 @@ fn by_commands(commands: &[Value], jail: &str, lines: &[String]) -> Result<Value
     })
 }
 
-/// The commands that make a jail of nothing but a filter.
-fn filter_commands(wanted: &Explain, filter: &str) -> Result<Vec<Value>, Failure> {
-    let refused = |text: String| Failure::Refused(text);
+/// A filter's name, or the path of its file without an extension, and its options.
+fn named(filter: &str) -> Result<(String, Vec<(String, String)>), Failure> {
     let (name, options) = filter_reference(filter)
-        .map_err(|why| refused(format!("'{filter}' is no filter's name with options: {why}")))?;
+        .map_err(|why| Failure::Refused(format!("'{filter}' is no filter's name with options: {why}")))?;
     let name = if name.contains('/') {
         let path = std::path::absolute(&name).unwrap_or_default().display().to_string();
         path.strip_suffix(".conf").or_else(|| path.strip_suffix(".local")).unwrap_or(&path).to_owned()
     } else {
         name.trim_end_matches(".conf").to_owned()
     };
+    Ok((name, options))
+}
+
+/// The commands that make a jail of nothing but a filter.
+fn filter_commands(
+    wanted: &Explain,
+    (name, options): &(String, Vec<(String, String)>),
+) -> Result<Vec<Value>, Failure> {
+    let refused = |text: String| Failure::Refused(text);
     let source = Source::with_catalogue(&wanted.place.conf);
     let missing =
         || refused(format!("there is no filter '{name}' in {}/filter.d", wanted.place.conf.display()));
-    let filter = read_filter(&source, &name, options, "file")
+    let filter = read_filter(&source, name, options.clone(), "file")
         .map_err(|error| refused(format!("the filter '{name}' cannot be read: {error}")))?
         .ok_or_else(missing)?;
     let set = |what: &str, value: &str| {
@@ -208,6 +273,9 @@ fn shown(line: &Value, by: &By) -> String {
         _ => ("✗", BAD),
     };
     out.push_str(&format!("{style}{mark}{style:#} {}\n", plain(text(line, "why"))));
+    for hint in list(line, "hints") {
+        out.push_str(&format!("{NOTE}!{NOTE:#} {}\n", plain(&hint.to_string())));
+    }
     out
 }
 

@@ -9,6 +9,7 @@ mod ban;
 mod banned;
 mod completions;
 mod explain;
+mod hints;
 mod human;
 mod jails;
 mod json;

@@ -278,16 +278,18 @@ impl Explainer {
             }
             Some(time) if now.since(time) > findtime => {
                 let text = format!(
-                    "the line is {} old, and failures count for findtime = {}: it counts no more. (Coming in now, it would be taken as happening now: a wrong clock or time zone, see logtimezone.)",
+                    "the line is {} old, and failures count for findtime = {}: it counts no more. Coming in now, it would be taken as happening now: a wrong clock or time zone (logtimezone).{}",
                     span(now.since(time)),
-                    span(findtime)
+                    span(findtime),
+                    zone_hint(now.since(time))
                 );
                 return ("too-old", text);
             }
             Some(time) if time.since(now) > NEAR => {
                 let text = format!(
-                    "the line is dated {} in the future: a wrong clock or time zone (logtimezone). It counts as happening now",
-                    span(time.since(now))
+                    "the line is dated {} in the future: a wrong clock or time zone (logtimezone). It counts as happening now.{}",
+                    span(time.since(now)),
+                    zone_hint(time.since(now))
                 );
                 return ("future", text);
             }
@@ -295,17 +297,31 @@ impl Explainer {
         }
         let retry = offenders.iter().map(|(_, standing)| standing.retry).fold(0.0, f64::max);
         let within = span(findtime);
+        let asked = offenders.iter().any(|(_, standing)| !standing.ignorecommand.is_empty());
+        let unless =
+            if asked { ", unless the ignorecommand, which was not asked now, lets it off" } else { "" };
         if retry + 1.0 >= maxretry as f64 {
             let text = format!(
-                "one more such line and it is banned: {retry} of maxretry = {maxretry} within {within}"
+                "one more such line and it is banned: {retry} of maxretry = {maxretry} within {within}{unless}"
             );
             return ("last-straw", text);
         }
         let text = format!(
-            "it counts, but that is too few: {retry} of maxretry = {maxretry} within {within}, and one more with this line"
+            "it counts, but that is too few: {retry} of maxretry = {maxretry} within {within}, and one more with this line{unless}"
         );
         ("counted", text)
     }
+}
+
+/// A log whose clock is off by half hours, but for some minutes, is probably in another zone.
+fn zone_hint(off: f64) -> String {
+    let halves = (off / 1800.0).round();
+    let near = (1.0..=28.0).contains(&halves) && (off - halves * 1800.0).abs() < 300.0;
+    if !near {
+        return String::new();
+    }
+    let span = portcullis_jail::time::duration_text(&Value::Int((halves * 1800.0) as i64));
+    format!(" That is {span} to the minute, or nearly: is the log written in another time zone?")
 }
 
 fn shown_date(line: &str, date: &DateCut, now: Timestamp) -> Value {
