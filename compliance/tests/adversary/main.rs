@@ -11,6 +11,7 @@
 mod corpus;
 mod engines;
 mod python;
+mod shapes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
