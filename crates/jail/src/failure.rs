@@ -83,6 +83,12 @@ impl Ticket {
             restored: false,
         }
     }
+
+    /// Only so many of the last lines.
+    pub fn keep_matches(&mut self, maxmatches: usize) {
+        let excess = self.matches.len().saturating_sub(maxmatches);
+        self.matches.drain(..excess);
+    }
 }
 
 /// Bytes of text that an attacker had written.

@@ -183,19 +183,13 @@ impl Jail {
         if self.bans.begin(&failure.id).is_some_and(|begin| failure.time.since(begin) > SETTLED) {
             effects.push(Effect::StillFails(failure.id.clone()));
         }
-        self.count(failure, 1.0, outside, effects);
+        self.count(failure, outside, effects);
         self.clean_up(at.now);
     }
 
-    fn count(
-        &mut self,
-        failure: Failure,
-        attempts: f64,
-        outside: &mut dyn Outside,
-        effects: &mut Vec<Effect>,
-    ) {
+    fn count(&mut self, failure: Failure, outside: &mut dyn Outside, effects: &mut Vec<Effect>) {
         let again = self.increment.is_on().then(|| failure.clone());
-        self.due.extend(self.tally.failed(failure, attempts));
+        self.due.extend(self.tally.failed(failure, 1.0));
         let Some(failure) = again else { return };
         let overalljails = self.increment.overalljails();
         let Some(history) = self.networks.history(&failure.id, overalljails, outside) else { return };
@@ -220,11 +214,14 @@ impl Jail {
     /// Takes a ticket: from the tally, from the database, or by hand. Returns whether it is a new ban.
     pub fn ban(
         &mut self,
-        ticket: Ticket,
+        mut ticket: Ticket,
         at: Moment,
         outside: &mut dyn Outside,
         effects: &mut Vec<Effect>,
     ) -> bool {
+        if ticket.restored {
+            ticket.keep_matches(self.tally.settings().maxmatches);
+        }
         if self.dry_run {
             effects.push(Effect::WouldBan(Arc::new(ticket)));
             return false;
@@ -367,7 +364,8 @@ impl Jail {
         let attempts = lines.len().max(1) as f64;
         let matches = lines.into_iter().map(MatchedLine::plain).collect();
         let failure = Failure { id, ip: None, time: at.now, matches, data: crate::failure::Data::new() };
-        self.count(failure, attempts, outside, effects);
+        // Former bans are of no account here.
+        self.due.extend(self.tally.failed(failure, attempts));
         self.settle(at, outside, effects);
     }
 

@@ -4,11 +4,14 @@
 // Helpers of tests are outside `#[test]` functions, where clippy looks for what tests may do.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "life/told.rs"]
+mod told;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use portcullis_compliance::{Comparison, Peer, Random, both, genuine_root, skip};
+use portcullis_compliance::{Comparison, Peer, Random, both, genuine_root, number, skip};
 use regex::Regex;
 
 /// A jail: its part of `jail.local`, what its log has at the start, and the lines that are added to it.
@@ -159,20 +162,20 @@ fn life(peer: &mut Peer, jails: &[Jail]) -> BTreeMap<String, String> {
             break;
         }
     }
+    at_the_end(peer, jails.iter().map(|jail| jail.name.as_str()))
+}
+
+/// What is known of each jail, of the server and afterwards.
+fn at_the_end<'a>(peer: &mut Peer, jails: impl Iterator<Item = &'a str> + Clone) -> BTreeMap<String, String> {
     let mut known: BTreeMap<String, String> = BTreeMap::new();
-    for jail in jails {
-        known.insert(
-            format!("status {}", jail.name),
-            peer.client(&["status", &jail.name]).masked().to_string(),
-        );
-        known.insert(
-            format!("banned {}", jail.name),
-            peer.client(&["get", &jail.name, "banned"]).masked().to_string(),
-        );
+    for jail in jails.clone() {
+        let answer = |words: &[&str]| peer.client(words).masked().to_string();
+        known.insert(format!("status {jail}"), answer(&["status", jail]));
+        known.insert(format!("banned {jail}"), answer(&["get", jail, "banned"]));
     }
     peer.stop();
     for jail in jails {
-        known.insert(format!("told {}", jail.name), peer.read(&format!("{}.told", jail.name)));
+        known.insert(format!("told {jail}"), peer.read(&format!("{jail}.told")));
     }
     // Of each source and jail the messages, in order.
     let form = Regex::new(r"^\S+ \S+ (fail2ban\.\w+)\s*\[\d+\]: (.*)$").unwrap();
@@ -195,16 +198,31 @@ fn life(peer: &mut Peer, jails: &[Jail]) -> BTreeMap<String, String> {
 
 #[test]
 fn both_servers_lead_the_same_life_with_all_filters() {
-    let mut random = Random::new(Random::seed("soak"));
+    let mut random = Random::new(Random::seed("life"));
     let Some(jails) = jails(&mut random) else { return };
     let Some((genuine, ours)) = both(|peer| life(peer, &jails)) else { return };
-    let mut comparison = Comparison::new("the life of all filters");
+    let bans: usize = genuine.values().map(|text| text.matches(" Ban ").count()).sum();
+    println!("{} jails, {bans} bans", jails.len());
+    assert!(bans > 100, "that proves nothing");
+    compare("the life of all filters", &genuine, &ours);
+}
+
+#[test]
+fn both_servers_lead_the_same_life_whatever_they_are_told_between_the_lines() {
+    let mut random = Random::new(Random::seed("life"));
+    let settings = told::settings(&mut random);
+    let steps = told::steps(&mut random, number("STEPS").map_or(20, |steps| steps as usize));
+    println!("{settings}");
+    steps.iter().enumerate().for_each(|(at, step)| println!("{at:3} {step:?}"));
+    let Some((genuine, ours)) = both(|peer| told::live(peer, &settings, &steps)) else { return };
+    compare("a life with commands", &genuine, &ours);
+}
+
+fn compare(name: &str, genuine: &BTreeMap<String, String>, ours: &BTreeMap<String, String>) {
+    let mut comparison = Comparison::new(name);
     let empty = String::new();
     for what in genuine.keys().chain(ours.keys().filter(|what| !genuine.contains_key(*what))) {
         comparison.same(what, genuine.get(what).unwrap_or(&empty), ours.get(what).unwrap_or(&empty));
     }
-    let bans: usize = genuine.values().map(|text| text.matches(" Ban ").count()).sum();
-    println!("{} jails, {bans} bans", jails.len());
-    assert!(bans > 100, "that proves nothing");
     comparison.finish();
 }
