@@ -64,4 +64,4 @@ install: ## The release binary and its unit, below DESTDIR (see packaging/)
 	packaging/install
 
 clean-fetched: ## Remove what `make fetch` has fetched
-	rm -rf target/genuine target/tools target/apt
+	rm -rf target/genuine target/tools target/clients target/shells target/apt

@@ -11,7 +11,7 @@ use crate::maps::{HashMap, Map};
 use crate::message::{Fatal, Messages};
 use crate::python::{int, truth};
 use crate::source::normal;
-use crate::tags::Tags;
+use crate::tags::{Desk, Tags};
 
 /// What a definition is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -247,13 +247,15 @@ impl Definition {
         let parameters = self.parameters.iter();
         values.extend(parameters.map(|(name, text)| (name.as_str(), Some(Cow::Borrowed(text.as_str())))));
         // What has a conditional variant is the server's business as a whole.
-        let conditional = values.keys().filter(|name| !name.starts_with("known/"));
+        let conditional = values.keys().filter(|name| memchr::memchr(b'?', name.as_bytes()).is_some());
+        let conditional = conditional.filter(|name| !name.starts_with("known/"));
         let mut untouched: Vec<&str> = conditional.filter_map(|name| Some(name.split_once('?')?.0)).collect();
         if self.kind == Kind::Action {
             untouched.extend(RUN_TIME_TAGS);
         }
         let mut elsewhere = |tag: &str| self.elsewhere(tag);
-        let mut tags = Tags { values, untouched, elsewhere: &mut elsewhere, found: self.found.take() };
+        let (found, desk) = (self.found.take(), Desk::default());
+        let mut tags = Tags { values, untouched, elsewhere: &mut elsewhere, found, desk };
         tags.replace()?;
         self.found.replace(tags.found);
         let values = tags.values.into_iter().map(|(name, text)| {

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::layers::{Known, Layers, Section};
+use crate::maps::HashMap;
 use crate::message::Fatal;
 
 /// References may nest as deep as this.
@@ -19,15 +20,14 @@ const MOST_STEPS: usize = 1_000_000;
 
 /// Variables by lower-cased name. One without a value hides the files' as well, and must not be referred to. Of two with one
 /// name the last counts.
-pub(crate) type Scope = Rc<Vec<(Cow<'static, str>, Option<String>)>>;
+pub(crate) type Scope = Rc<HashMap<Cow<'static, str>, Option<String>>>;
 
 /// Variables that come before what the files say; the first scope that has a name counts.
 pub(crate) type Variables<'a> = &'a [Scope];
 
 /// The variable of that name.
 pub(crate) fn variable<'a>(variables: Variables<'a>, name: &str) -> Option<&'a Option<String>> {
-    let mut all = variables.iter().flat_map(|scope| scope.iter().rev());
-    all.find_map(|(known, value)| (known == name).then_some(value))
+    variables.iter().find_map(|scope| scope.get(name))
 }
 
 /// Why there is no value.
@@ -89,8 +89,9 @@ impl Layers {
 
     /// Whether the files have an option, in the section or in `[DEFAULT]`.
     pub(crate) fn has(&self, section: &str, option: &str) -> Result<bool, Missing> {
-        self.section(section).ok_or(Missing::Section)?;
-        Ok(self.raw(section, &lower(option)).is_some())
+        let section = self.section(section).ok_or(Missing::Section)?;
+        let option = lower(option);
+        Ok(found_in(section, &option).or_else(|| found_in(&self.defaults, &option)).is_some())
     }
 
     /// The raw value of an option, in the section or in `[DEFAULT]`.

@@ -199,6 +199,7 @@ impl Jail {
                 let known = match value {
                     Value::Int(_) => Known::Other("int"),
                     Value::Absent => Known::Other("NoneType"),
+                    Value::Text(text) => Known::Text(text.as_str().into()),
                     value => Known::Text(value.text().into()),
                 };
                 section.known.insert((*option).into(), known);

@@ -26,10 +26,28 @@ pub(crate) struct Tags<'a, 'e> {
     pub(crate) elsewhere: &'e mut dyn FnMut(&str) -> Result<Option<String>, Fatal>,
     /// What was found elsewhere before.
     pub(crate) found: HashMap<String, Option<String>>,
+    pub(crate) desk: Desk,
 }
 
-/// How often each tag was replaced within one value, in the order of their first time.
-type Counts = Vec<(String, usize)>;
+/// A tag that was replaced.
+#[derive(Debug)]
+enum Tag {
+    /// The name of this value.
+    Value(usize),
+    /// What was found elsewhere.
+    Elsewhere(String),
+}
+
+/// What the work on one value needs, and the next one can use again.
+#[derive(Debug, Default)]
+pub(crate) struct Desk {
+    /// The text as far as it has come.
+    text: String,
+    /// Where the next text is written.
+    next: String,
+    /// How often each tag was replaced within one value, in the order of their first time.
+    counts: Vec<(Tag, usize)>,
+}
 
 impl Tags<'_, '_> {
     /// Replaces tags in the values of all options that are not untouched, in their order.
@@ -62,29 +80,39 @@ impl Tags<'_, '_> {
     /// Replaces the tags of one value from left to right. Returns whether there was any.
     fn replace_one(&mut self, index: usize) -> Result<bool, Fatal> {
         let Some((&option, Some(value))) = self.values.get_index_mut(index) else { return Ok(false) };
-        let mut value = std::mem::take(value);
-        let mut spare = String::new();
-        let mut counts = Counts::new();
+        let value = std::mem::take(value);
+        let mut desk = std::mem::take(&mut self.desk);
+        desk.counts.clear();
+        desk.text.clear();
+        desk.text.push_str(&value);
         let mut at = 0;
-        while let Some((start, end)) = tag(&value, at) {
-            let name = &value[start + 1..end - 1];
+        while let Some((start, end)) = tag(&desk.text, at) {
+            let name = &desk.text[start + 1..end - 1];
             at = end;
             if self.untouched.contains(&name) {
                 continue;
             }
-            let known = counts.iter().position(|(tag, _)| tag == name);
-            if name == option || known.is_some_and(|known| counts[known].1 > MOST_REPLACEMENTS) {
-                return Err(circle(option, name, &counts, &value));
+            let place = self.values.get_index_of(name);
+            let same = |tag: &Tag| match (tag, place) {
+                (Tag::Value(known), Some(place)) => *known == place,
+                (Tag::Elsewhere(known), None) => known == name,
+                _ => false,
+            };
+            let known = desk.counts.iter().position(|(tag, _)| same(tag));
+            if name == option || known.is_some_and(|known| desk.counts[known].1 > MOST_REPLACEMENTS) {
+                return Err(self.circle(option, name, &desk));
             }
             let Some(replacement) = self.meaning(name)? else { continue };
             match known {
-                Some(known) => counts[known].1 += 1,
-                None => counts.push((name.to_owned(), 1)),
+                Some(known) => desk.counts[known].1 += 1,
+                None => {
+                    let tag = place.map_or_else(|| Tag::Elsewhere(name.to_owned()), Tag::Value);
+                    desk.counts.push((tag, 1));
+                }
             }
-            replaced(&value, start..end, replacement, &mut spare);
-            let old = std::mem::replace(&mut value, Cow::Owned(spare));
-            spare = if let Cow::Owned(old) = old { old } else { String::new() };
-            if value.len() > LONGEST {
+            replaced(&desk.text, start..end, replacement, &mut desk.next);
+            std::mem::swap(&mut desk.text, &mut desk.next);
+            if desk.text.len() > LONGEST {
                 return Err(Fatal(format!(
                     "option {} grows beyond all bounds when its tags are replaced",
                     repr_str(option)
@@ -92,8 +120,10 @@ impl Tags<'_, '_> {
             }
             at = start;
         }
-        self.values[index] = Some(value);
-        Ok(!counts.is_empty())
+        let any = !desk.counts.is_empty();
+        self.values[index] = Some(if any { Cow::Owned(desk.text.clone()) } else { value });
+        self.desk = desk;
+        Ok(any)
     }
 
     fn meaning(&mut self, name: &str) -> Result<Option<&str>, Fatal> {
@@ -106,6 +136,23 @@ impl Tags<'_, '_> {
         }
         Ok(self.found.get(name).and_then(Option::as_deref))
     }
+
+    fn circle(&self, option: &str, name: &str, desk: &Desk) -> Fatal {
+        let counted = |(tag, count): &(Tag, usize)| {
+            let name = match tag {
+                Tag::Value(index) => self.values.get_index(*index).map_or("", |(name, _)| name),
+                Tag::Elsewhere(name) => name,
+            };
+            format!("{}: {count}", repr_str(name))
+        };
+        let counts: Vec<String> = desk.counts.iter().map(counted).collect();
+        Fatal(format!(
+            "properties contain self referencing definitions and cannot be resolved, fail tag: {option}, found: {name} in \
+             {{{}}}, value: {}",
+            counts.join(", "),
+            desk.text
+        ))
+    }
 }
 
 /// Writes the value with what stands at `place`, and all that is the same, replaced.
@@ -115,7 +162,7 @@ fn replaced(value: &str, place: std::ops::Range<usize>, replacement: &str, out: 
     out.reserve(value.len() + replacement.len());
     // There may be one before: a tag that was made of a nested one.
     let mut rest = value;
-    if !value[..place.start].contains(tag) {
+    if find(&value[..place.start], tag).is_none() {
         out.push_str(&value[..place.start]);
         rest = &value[place.start..];
     }
@@ -131,15 +178,6 @@ fn replaced(value: &str, place: std::ops::Range<usize>, replacement: &str, out: 
 fn find(text: &str, tag: &str) -> Option<usize> {
     let bytes = text.as_bytes();
     memchr::memchr_iter(b'<', bytes).find(|at| bytes[*at..].starts_with(tag.as_bytes()))
-}
-
-fn circle(option: &str, name: &str, counts: &Counts, value: &str) -> Fatal {
-    let counts: Vec<_> = counts.iter().map(|(tag, count)| format!("{}: {count}", repr_str(tag))).collect();
-    Fatal(format!(
-        "properties contain self referencing definitions and cannot be resolved, fail tag: {option}, found: {name} in \
-         {{{}}}, value: {value}",
-        counts.join(", ")
-    ))
 }
 
 /// The first tag at or after `from`: `<` and `>` with neither blanks nor brackets between.
@@ -171,6 +209,7 @@ mod tests {
             untouched: vec!["ip"],
             elsewhere: &mut elsewhere,
             found: HashMap::default(),
+            desk: Desk::default(),
         };
         tags.replace()?;
         Ok(tags.values[0].clone().unwrap().into_owned())
