@@ -200,7 +200,7 @@ impl Jail {
                     Value::Int(_) => Known::Other("int"),
                     Value::Absent => Known::Other("NoneType"),
                     Value::Text(text) => Known::Text(text.as_str().into()),
-                    value => Known::Text(value.text().into()),
+                    Value::Truth(_) => Known::Text(value.text().into()),
                 };
                 section.known.insert((*option).into(), known);
             }

@@ -102,7 +102,7 @@ impl Tags<'_, '_> {
             if name == option || known.is_some_and(|known| desk.counts[known].1 > MOST_REPLACEMENTS) {
                 return Err(self.circle(option, name, &desk));
             }
-            let Some(replacement) = self.meaning(name)? else { continue };
+            let Some(replacement) = self.meaning(name, place)? else { continue };
             match known {
                 Some(known) => desk.counts[known].1 += 1,
                 None => {
@@ -126,8 +126,9 @@ impl Tags<'_, '_> {
         Ok(any)
     }
 
-    fn meaning(&mut self, name: &str) -> Result<Option<&str>, Fatal> {
-        if let Some(Some(value)) = self.values.get(name) {
+    /// What a tag stands for; `place` is that of the value with its name.
+    fn meaning(&mut self, name: &str, place: Option<usize>) -> Result<Option<&str>, Fatal> {
+        if let Some((_, Some(value))) = place.and_then(|place| self.values.get_index(place)) {
             return Ok(Some(value));
         }
         if !self.found.contains_key(name) {
