@@ -95,6 +95,13 @@ impl Page {
         self.lines.get(index).map_or("", |line| &self.text[line.start as usize..line.end as usize])
     }
 
+    /// A line with its line feed, if nothing else ends it.
+    pub(crate) fn line_with_feed(&self, index: usize) -> Option<&str> {
+        let line = self.lines.get(index)?;
+        let text = self.text.get(line.start as usize..=line.end as usize)?;
+        text.ends_with('\n').then_some(text)
+    }
+
     /// The lines in order, without their ends.
     pub fn lines(&self) -> impl ExactSizeIterator<Item = &str> {
         (0..self.len()).map(|index| self.line(index))

@@ -8,11 +8,15 @@ use std::path::Path;
 use jiff::tz::TimeZone;
 use portcullis_daemon::journal::{Entry, Line, NAME, Place, Reader, Selection, Start, Until};
 use portcullis_jail::encoding::Encoding;
+use portcullis_jail::{Page, Timestamp};
 use portcullis_value::Exception;
 use portcullis_value::options::options as parsed;
 
 use super::options::Options;
 use super::{Stop, report};
+
+/// Bytes of a page, about.
+const PAGE: usize = 1 << 17;
 
 /// Where lines come from.
 pub(super) enum Log {
@@ -171,6 +175,29 @@ impl Lines {
     /// How many were read.
     pub(super) fn read(&self) -> u64 {
         self.read
+    }
+
+    /// Whether the file can be read by pages instead of lines.
+    pub(super) fn has_pages(&self) -> bool {
+        self.encoding == Encoding::UTF_8
+    }
+
+    /// The next lines, as far as they have ends.
+    pub(super) fn page(&mut self, now: Timestamp) -> std::io::Result<Option<Page>> {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.reserve(PAGE);
+        loop {
+            let begun = bytes.len();
+            if self.file.get_mut().take(PAGE as u64).read_to_end(&mut bytes)? == 0 {
+                // A last line without an end is one that is still being written.
+                return Ok(None);
+            }
+            if let Some(end) = bytes[begun..].iter().rposition(|byte| *byte == b'\n') {
+                self.bytes = bytes.split_off(begun + end + 1);
+                self.read += bytes.len() as u64;
+                return Ok(Some(Page::new(bytes, now)));
+            }
+        }
     }
 
     /// The next line without its end; valid until the next call.

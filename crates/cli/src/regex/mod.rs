@@ -3,9 +3,11 @@
 mod given;
 mod lines;
 mod options;
+mod pages;
 mod progress;
 mod report;
 mod row;
+mod sums;
 mod tester;
 mod world;
 

@@ -39,15 +39,30 @@ impl Progress {
 
     /// One more line was read; `bytes` of the log so far.
     pub(super) fn line(&mut self, bytes: impl FnOnce() -> u64) {
-        let Some(bar) = &self.bar else { return };
+        if self.bar.is_none() {
+            return;
+        }
         self.lines += 1;
-        if !self.lines.is_multiple_of(LINES) || self.drawn.elapsed() < PAUSE {
+        if self.lines.is_multiple_of(LINES) {
+            self.draw(bytes());
+        }
+    }
+
+    /// So many more lines were read; `bytes` of the log so far.
+    pub(super) fn page(&mut self, lines: usize, bytes: u64) {
+        self.lines += lines as u64;
+        self.draw(bytes);
+    }
+
+    fn draw(&mut self, bytes: u64) {
+        let Some(bar) = &self.bar else { return };
+        if self.drawn.elapsed() < PAUSE {
             return;
         }
         self.drawn = Instant::now();
         let rate = self.lines as f64 / self.started.elapsed().as_secs_f64().max(0.001);
         bar.set_message(format!("{} lines/s", grouped(rate as u64)));
-        bar.set_position(bytes());
+        bar.set_position(bytes);
     }
 }
 

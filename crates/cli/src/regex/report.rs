@@ -4,7 +4,8 @@ use std::io::Write;
 use std::time::Duration;
 
 use super::Stop;
-use super::tester::{Kept, Tester};
+use super::sums::Kept;
+use super::tester::Tester;
 
 /// Of so many lines `-v` shows what the prefregex captured.
 const MOST_GROUPS: usize = 20;
@@ -43,42 +44,42 @@ impl Tester<'_> {
     pub(super) fn report(&self, took: Duration, out: &mut impl Write) -> Result<(), Stop> {
         write!(out, "Results\n=======\n\n")?;
         self.report_prefregex(out)?;
-        self.report_regexes("Failregex", &self.failregex, out)?;
+        self.report_regexes("Failregex", &self.sums.failregex, out)?;
         writeln!(out)?;
-        self.report_regexes("Ignoreregex", &self.ignoreregex, out)?;
+        self.report_regexes("Ignoreregex", &self.sums.ignoreregex, out)?;
         self.report_dates(out)?;
         write!(
             out,
             "\nLines: {} lines, {} ignored, {} matched, {} missed\n",
-            self.lines, self.ignored.count, self.matched.count, self.missed.count
+            self.sums.lines, self.sums.ignored.count, self.sums.matched.count, self.sums.missed.count
         )?;
         write!(out, "[processed in {:.2} sec]\n\n", took.as_secs_f64())?;
         if self.options.all_matched {
             let regexes = self.failregexes();
-            self.report_lines("matched", &self.matched, true, &regexes, out)?;
+            self.report_lines("matched", &self.sums.matched, true, &regexes, out)?;
         }
         if !self.options.ignored.none {
-            let regexes: Vec<_> = pairs(&self.ignoreregex, self.filter.ignoreregex());
-            self.report_lines("ignored", &self.ignored, self.options.ignored.all, &regexes, out)?;
+            let regexes: Vec<_> = pairs(&self.sums.ignoreregex, self.filter.ignoreregex());
+            self.report_lines("ignored", &self.sums.ignored, self.options.ignored.all, &regexes, out)?;
         }
         if !self.options.missed.none {
             let regexes = self.failregexes();
-            self.report_lines("missed", &self.missed, self.options.missed.all, &regexes, out)?;
+            self.report_lines("missed", &self.sums.missed, self.options.missed.all, &regexes, out)?;
         }
         Ok(())
     }
 
     fn failregexes(&self) -> Vec<(&str, &str)> {
-        pairs(&self.failregex, self.filter.failregex())
+        pairs(&self.sums.failregex, self.filter.failregex())
     }
 
     fn report_prefregex(&self, out: &mut impl Write) -> Result<(), Stop> {
         let Some(regex) = self.filter.prefregex() else { return Ok(()) };
-        write!(out, "Prefregex: {} total\n|  {regex}\n", self.prefregex.hits)?;
-        for told in self.prefregex.told.iter().take(MOST_GROUPS) {
+        write!(out, "Prefregex: {} total\n|  {regex}\n", self.sums.prefregex.hits)?;
+        for told in self.sums.prefregex.told.iter().take(MOST_GROUPS) {
             writeln!(out, "|      {told}")?;
         }
-        if self.prefregex.told.len() > MOST_GROUPS {
+        if self.sums.prefregex.told.len() > MOST_GROUPS {
             writeln!(out, "|      ...")?;
         }
         write!(out, "`-\n\n")?;

@@ -12,14 +12,15 @@ use portcullis_value::Value;
 
 use portcullis_daemon::journal::Line;
 
-use super::Stop;
 use super::given::{Given, given};
 use super::lines::{self, Log};
 use super::options::Options;
 use super::progress::Progress;
 use super::report::{Sum, shortened};
 use super::row::{Row, Time};
+use super::sums::{Kept, Sums, is_skipped};
 use super::world::World;
+use super::{Stop, pages};
 
 /// Where Fail2ban's configuration is, unless `-c` says otherwise.
 pub(super) const CONFIGURATION: &str = "/etc/fail2ban";
@@ -33,13 +34,7 @@ pub(super) struct Tester<'o> {
     pub(super) options: &'o Options,
     pub(super) filter: Filter,
     pub(super) zone: TimeZone,
-    pub(super) prefregex: Sum,
-    pub(super) failregex: Vec<Sum>,
-    pub(super) ignoreregex: Vec<Sum>,
-    pub(super) lines: u64,
-    pub(super) matched: Kept,
-    pub(super) ignored: Kept,
-    pub(super) missed: Kept,
+    pub(super) sums: Sums,
     level: Option<Level>,
     /// The filter's.
     journalmatch: Vec<String>,
@@ -47,38 +42,8 @@ pub(super) struct Tester<'o> {
     world: World,
 }
 
-/// Lines of one kind: all are counted, as many as may be shown are kept.
-pub(super) struct Kept {
-    pub(super) count: usize,
-    pub(super) lines: Vec<String>,
-    room: usize,
-}
-
-impl Kept {
-    fn new(room: usize) -> Self {
-        Kept { count: 0, lines: Vec::new(), room }
-    }
-
-    fn add(&mut self, line: &str) {
-        self.count += 1;
-        if self.lines.len() < self.room {
-            self.lines.push(line.to_owned());
-        }
-    }
-
-    /// Takes a line back, if it is there.
-    fn remove(&mut self, line: &str) -> bool {
-        let at = self.lines.iter().rposition(|known| known == line);
-        if let Some(at) = at {
-            self.lines.remove(at);
-            self.count -= 1;
-        }
-        at.is_some()
-    }
-}
-
 /// The time now.
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64()))
 }
 
@@ -114,13 +79,13 @@ impl<'o> Tester<'o> {
             options,
             filter,
             zone,
-            prefregex: Sum::default(),
-            failregex: Vec::new(),
-            ignoreregex: Vec::new(),
-            lines: 0,
-            matched: Kept::new(if options.all_matched { usize::MAX } else { 0 }),
-            ignored: Kept::new(room(options.ignored.all)),
-            missed: Kept::new(room(options.missed.all)),
+            sums: Sums {
+                matched: Kept::new(if options.all_matched { usize::MAX } else { 0 }),
+                ignored: Kept::new(room(options.ignored.all)),
+                missed: Kept::new(room(options.missed.all)),
+                only_failures: options.first_only,
+                ..Sums::default()
+            },
             level,
             journalmatch: Vec::new(),
             now: now(),
@@ -177,7 +142,7 @@ impl<'o> Tester<'o> {
         if maxlines > 1 {
             // A match of several lines takes back those that were missed.
             self.filter.set_counts_only(false);
-            (self.ignored.room, self.missed.room) = (usize::MAX, usize::MAX);
+            (self.sums.ignored.room, self.sums.missed.room) = (usize::MAX, usize::MAX);
         }
         self.tell(out, &format!("Use         maxlines : {maxlines}"))
     }
@@ -248,19 +213,24 @@ impl<'o> Tester<'o> {
 
     fn add_failregex(&mut self, regex: &str) -> Result<(), Stop> {
         self.filter.add_failregex(regex).map_err(|error| refused(&error))?;
-        self.failregex.push(Sum::of(regex));
+        self.sums.failregex.push(Sum::of(regex));
         Ok(())
     }
 
     fn add_ignoreregex(&mut self, regex: &str) -> Result<(), Stop> {
         self.filter.add_ignoreregex(regex).map_err(|error| refused(&error))?;
-        self.ignoreregex.push(Sum::of(regex));
+        self.sums.ignoreregex.push(Sum::of(regex));
         Ok(())
     }
 
     /// Takes all lines of the log.
     pub(super) fn process(&mut self, log: Log, out: &mut impl Write) -> Result<(), Stop> {
         match log {
+            Log::File(mut lines) if self.counts_pages() && lines.has_pages() => {
+                let (filter, world, sums) = (&mut self.filter, &mut self.world, &mut self.sums);
+                pages::count(&mut lines, filter, world, sums, pages::cores())
+                    .map_err(|error| Stop::Error(format!("{}: {error}", self.options.log)))?;
+            }
             Log::File(mut lines) => {
                 let mut progress = Progress::new(lines.size(), self.options.out.is_some());
                 loop {
@@ -287,12 +257,18 @@ impl<'o> Tester<'o> {
         Ok(())
     }
 
+    /// Whether lines only count, each for itself, so that a page of them can be taken at once.
+    fn counts_pages(&self) -> bool {
+        let options = self.options;
+        options.out.is_none() && options.verbose == 0 && self.level.is_none() && self.filter.maxlines() == 1
+    }
+
     fn line(&mut self, line: &str, out: &mut impl Write) -> Result<(), Stop> {
-        if line.is_empty() || line.starts_with('#') {
+        if is_skipped(line) {
             return Ok(());
         }
         // The clock is asked now and then: a date's meaning does not hang on the millisecond.
-        if self.lines.is_multiple_of(LINES_A_LOOK) {
+        if self.sums.lines.is_multiple_of(LINES_A_LOOK) {
             self.now = now();
         }
         let at = Moment { now: self.now, in_operation: false };
@@ -308,7 +284,7 @@ impl<'o> Tester<'o> {
     }
 
     fn take(&mut self, line: &str, verdict: &Verdict, out: &mut impl Write) -> Result<(), Stop> {
-        self.lines += 1;
+        self.sums.lines += 1;
         self.log(&verdict.notes, out)?;
         if self.options.out.is_some() {
             return self.print(verdict, out);
@@ -321,10 +297,10 @@ impl<'o> Tester<'o> {
             self.take_back(verdict, line);
         }
         let kept = match (verdict.status, failed) {
-            (_, true) => &mut self.matched,
-            (Status::Ignored, _) => &mut self.ignored,
-            _ if matched => &mut self.ignored,
-            _ => &mut self.missed,
+            (_, true) => &mut self.sums.matched,
+            (Status::Ignored, _) => &mut self.sums.ignored,
+            _ if matched => &mut self.sums.ignored,
+            _ => &mut self.sums.missed,
         };
         kept.add(line);
         Ok(())
@@ -335,8 +311,8 @@ impl<'o> Tester<'o> {
         for failure in &verdict.failures {
             for part in &failure.matches {
                 let part = part.line();
-                if part != line && self.missed.remove(&part) {
-                    self.matched.add(&part);
+                if part != line && self.sums.missed.remove(&part) {
+                    self.sums.matched.add(&part);
                 }
             }
         }
@@ -346,12 +322,12 @@ impl<'o> Tester<'o> {
         let verbose = self.options.verbose > 0;
         if let Some(groups) = &verdict.prefregex {
             let groups = groups.iter().map(|(name, value)| (name.into(), value.clone()));
-            self.prefregex.add(verbose.then(|| Value::Dict(groups.collect()).repr()));
+            self.sums.prefregex.add(verbose.then(|| Value::Dict(groups.collect()).repr()));
         }
         let several = verdict.hits.iter().filter(|hit| self.counts(hit) && !harmless(hit)).count() > 1;
         let only_failures = self.options.first_only;
         for hit in verdict.hits.iter().filter(|hit| counts(hit, only_failures)) {
-            let Some(sum) = self.failregex.get_mut(hit.index) else { continue };
+            let Some(sum) = self.sums.failregex.get_mut(hit.index) else { continue };
             let when = || calendar(hit.time, &self.zone);
             let more = if several { " (multiple regex matched)" } else { "" };
             if hit.identities.is_empty() {
@@ -361,7 +337,7 @@ impl<'o> Tester<'o> {
                 sum.add(verbose.then(|| format!("{id}  {}{more}", when())));
             }
         }
-        if let Some(sum) = verdict.ignored_by.and_then(|index| self.ignoreregex.get_mut(index)) {
+        if let Some(sum) = verdict.ignored_by.and_then(|index| self.sums.ignoreregex.get_mut(index)) {
             sum.add(None);
         }
     }

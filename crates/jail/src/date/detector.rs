@@ -24,25 +24,28 @@ pub struct Detector {
 }
 
 /// The beginning of the last line, as far as its date hung on it: a line that begins so has the same date in the same
-/// place. Most lines come in bursts of one second.
+/// place. Most lines come in bursts of one second, whose fraction tells us nothing.
 #[derive(Clone, Debug)]
 struct Repeat {
     beginning: [u8; Repeat::MOST],
     /// How many bytes of it there are; 0 when the last line is no help.
     len: usize,
+    /// Where any digit will do.
+    any_digits: (usize, usize),
     found: Option<Found>,
 }
 
 impl Repeat {
     const MOST: usize = 48;
-    const NONE: Repeat = Repeat { beginning: [0; Repeat::MOST], len: 0, found: None };
+    const NONE: Repeat = Repeat { beginning: [0; Repeat::MOST], len: 0, any_digits: (0, 0), found: None };
 
     fn of(line: &str, len: usize, found: Found) -> Self {
         match line.as_bytes().get(..len) {
             Some(bytes) if (1..=Repeat::MOST).contains(&len) => {
                 let mut beginning = [0; Repeat::MOST];
                 beginning[..len].copy_from_slice(bytes);
-                Repeat { beginning, len, found: Some(found) }
+                let any_digits = found.any_digits;
+                Repeat { beginning, len, any_digits, found: Some(found) }
             }
             _ => Repeat::NONE,
         }
@@ -51,7 +54,11 @@ impl Repeat {
     /// The date of a line that begins in the same way.
     fn found(&self, line: &str) -> Option<Found> {
         let found = self.found?;
-        let same = line.len() >= self.len && line.as_bytes()[..self.len] == self.beginning[..self.len];
+        let (new, known) = (line.as_bytes().get(..self.len)?, self.beginning.get(..self.len)?);
+        let (from, to) = self.any_digits;
+        let same = new.get(to..)? == known.get(to..)?
+            && new[..from] == known[..from]
+            && new[from..to].iter().all(u8::is_ascii_digit);
         same.then_some(Found { to: line.len(), ..found })
     }
 }
@@ -122,12 +129,18 @@ pub struct Found {
     read: Option<Read>,
     /// So many bytes of the line's beginning decided; 0 when nobody knows.
     looked_at: usize,
+    any_digits: (usize, usize),
 }
 
 impl Found {
     fn new(span: Span, slot: usize, from: usize, to: usize) -> Self {
-        let Span { start, end, whole, read, looked_at } = span;
-        Found { start, end, slot, from, to, whole, read, looked_at }
+        let Span { start, end, whole, read, looked_at, any_digits } = span;
+        Found { start, end, slot, from, to, whole, read, looked_at, any_digits }
+    }
+
+    /// The date's fields, if they were read while it was searched. They alone decide what time it tells.
+    pub(crate) fn fields(&self) -> Option<Fields> {
+        self.read.flatten()
     }
 
     /// The bytes that tell the time: more than what is cut out, where a pattern has its group around a part only.

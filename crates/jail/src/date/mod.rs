@@ -20,6 +20,7 @@ use std::fmt;
 
 pub use civil::Zones;
 pub use detector::{Detector, Found, TemplateReport};
+pub(crate) use parse::Fields;
 pub use zone::{Offset, parse_logtimezone};
 
 /// Why there is no detector, or no time.

@@ -76,6 +76,8 @@ pub(crate) struct Seen {
     pub(crate) fields: Option<Fields>,
     /// How far from the line's start bytes had a say.
     pub(crate) looked_at: usize,
+    /// Where any digit would do as well: the second's fraction. Empty if there is none.
+    pub(crate) any_digits: (usize, usize),
 }
 
 /// What a shape says of a place in a line.
@@ -117,6 +119,7 @@ pub(crate) fn at(shape: Shape, line: &[u8], start: usize, decade: u8) -> Answer 
         broken: false,
         fields: Fields::default(),
         looked_at: 0,
+        any_digits: (0, 0),
     };
     let end = cursor.body(shape);
     match end {
@@ -124,7 +127,8 @@ pub(crate) fn at(shape: Shape, line: &[u8], start: usize, decade: u8) -> Answer 
         None => Answer::No,
         Some(end) => {
             let fields = (!cursor.broken).then_some(cursor.fields);
-            Answer::Yes(Seen { start, end, fields, looked_at: cursor.looked_at })
+            let Cursor { looked_at, any_digits, .. } = cursor;
+            Answer::Yes(Seen { start, end, fields, looked_at, any_digits })
         }
     }
 }
@@ -146,6 +150,7 @@ struct Cursor<'l> {
     broken: bool,
     fields: Fields,
     looked_at: usize,
+    any_digits: (usize, usize),
 }
 
 impl Cursor<'_> {
@@ -302,7 +307,10 @@ impl Cursor<'_> {
         while end <= self.at + 7 && self.digit_at(end).is_some() {
             end += 1;
         }
-        (2..=7).contains(&(end - self.at)).then_some(end)
+        (2..=7).contains(&(end - self.at)).then(|| {
+            self.any_digits = (self.at + 1, end);
+            end
+        })
     }
 
     /// The end behind the second: a fraction and what `more` finds behind it, or one of them, or neither.
@@ -575,7 +583,7 @@ impl Cursor<'_> {
             }
             self.at = start;
         }
-        self.fields = Fields::default();
+        (self.fields, self.any_digits) = (Fields::default(), (0, 0));
         self.syslog()
     }
 
@@ -592,7 +600,7 @@ impl Cursor<'_> {
             }
             self.at = start;
         }
-        self.fields = Fields::default();
+        (self.fields, self.any_digits) = (Fields::default(), (0, 0));
         self.syslog()
     }
 

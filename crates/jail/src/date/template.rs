@@ -41,6 +41,8 @@ pub(crate) struct Span {
     pub(crate) read: Option<Read>,
     /// So many bytes from the line's start were looked at, and no others; 0 when nobody knows.
     pub(crate) looked_at: usize,
+    /// Where any digit would do as well, in bytes of the line; empty if there is none.
+    pub(crate) any_digits: (usize, usize),
 }
 
 /// The fields of a date whose shape was recognised; `None` if one of them is a name without meaning.
@@ -131,7 +133,8 @@ impl Template {
                 let read = (self.reading == Reading::Fields).then_some(seen.fields);
                 let start = if hand.place == Place::Anywhere { seen.start } else { 0 };
                 let (end, looked_at) = (seen.end, seen.looked_at);
-                Some(Span { start: seen.start, end, whole: (start, end), read, looked_at })
+                let any_digits = seen.any_digits;
+                Some(Span { start: seen.start, end, whole: (start, end), read, looked_at, any_digits })
             }
         }
     }
@@ -146,7 +149,14 @@ impl Template {
                     let date = self.date(&groups)?;
                     // Where the groups are given, what stands around them is only looked at.
                     let whole = if self.groups.len() > 1 { date } else { groups.span(0)? };
-                    Some(Span { start: date.0, end: date.1, whole, read: None, looked_at: 0 })
+                    Some(Span {
+                        start: date.0,
+                        end: date.1,
+                        whole,
+                        read: None,
+                        looked_at: 0,
+                        any_digits: (0, 0),
+                    })
                 })
                 .min_by_key(|span| span.whole.0),
             Engine::Backtracking(regex) => {
@@ -158,6 +168,7 @@ impl Template {
                     whole,
                     read: None,
                     looked_at: 0,
+                    any_digits: (0, 0),
                 })
             }
             Engine::Broken => None,

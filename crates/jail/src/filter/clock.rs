@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use portcullis_value::{Value, repr_str};
 
-use crate::date::{DateError, Detector, Found, Offset, Zones, parse_logtimezone};
+use crate::date::{DateError, Detector, Fields, Found, Offset, Zones, parse_logtimezone};
 use crate::event::{Level, LogLine};
 use crate::time::duration_text;
 use crate::{Page, Timestamp};
@@ -57,8 +57,10 @@ pub(super) struct Clock {
 struct Dating {
     memory: Memory,
     zones: Zones,
-    /// The last text that was parsed, with its answer: most lines come in bursts of one second.
-    parsed: Option<(String, Timestamp, Result<Timestamp, DateError>)>,
+    /// The last date whose fields are known, with its answer: most lines come in bursts of one second.
+    parsed: Option<(Fields, Timestamp, Result<Timestamp, DateError>)>,
+    /// The last text of which no more was known, with its answer.
+    read: Option<(String, Timestamp, Result<Timestamp, DateError>)>,
 }
 
 /// The settings of dates, and what is remembered of the lines before. Two that are equal find the same dates in whatever
@@ -106,6 +108,7 @@ impl Clock {
                 memory: Memory::default(),
                 zones: Zones::new(TimeZone::UTC, None),
                 parsed: None,
+                read: None,
             },
             page: None,
             told: [None; 4],
@@ -125,7 +128,7 @@ impl Clock {
         let lines = detector.log_lines();
         self.dating.memory.datepattern = pattern.map(str::to_owned);
         self.dating.memory.detector = Some(detector);
-        self.dating.parsed = None;
+        (self.dating.parsed, self.dating.read) = (None, None);
         Ok(lines)
     }
 
@@ -135,7 +138,7 @@ impl Clock {
             None => None,
         };
         self.dating.zones.logtimezone = self.dating.memory.logtimezone.as_ref().map(|(_, offset)| *offset);
-        self.dating.parsed = None;
+        (self.dating.parsed, self.dating.read) = (None, None);
         Ok(())
     }
 
@@ -146,7 +149,7 @@ impl Clock {
     pub(super) fn set_zone(&mut self, zone: TimeZone) {
         self.dating.zones =
             Zones::new(zone, self.dating.memory.logtimezone.as_ref().map(|(_, offset)| *offset));
-        self.dating.parsed = None;
+        (self.dating.parsed, self.dating.read) = (None, None);
     }
 
     pub(super) fn detector(&mut self, now: Timestamp) -> Option<&mut Detector> {
@@ -399,10 +402,21 @@ impl Dating {
     }
 
     fn parse(&mut self, line: &str, found: &Found, at: &Moment) -> Result<Timestamp, DateError> {
+        // What a date means depends on now (the year, yesterday), but not within a second.
+        if let Some(fields) = found.fields() {
+            if let Some((known, now, answer)) = &self.parsed
+                && *known == fields
+                && *now == at.now
+            {
+                return answer.clone();
+            }
+            let answer = fields.time(at.now, &self.zones);
+            self.parsed = Some((fields, at.now, answer.clone()));
+            return answer;
+        }
         let (start, end) = found.telling();
         let text = &line[start..end];
-        // What a text means depends on now (the year, yesterday), but not within a second.
-        if let Some((known, now, answer)) = &self.parsed
+        if let Some((known, now, answer)) = &self.read
             && known == text
             && *now == at.now
         {
@@ -412,7 +426,7 @@ impl Dating {
             Some(detector) => detector.parse(line, found, at.now, &self.zones),
             None => Err(DateError::Invalid),
         };
-        match &mut self.parsed {
+        match &mut self.read {
             Some((known, now, old)) => {
                 text.clone_into(known);
                 (*now, *old) = (at.now, answer.clone());

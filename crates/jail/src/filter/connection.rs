@@ -37,12 +37,23 @@ pub(super) struct Connections {
     /// Hashes of their ids, which tell most of them apart at little cost.
     hashes: VecDeque<u32>,
     known: VecDeque<(Box<str>, Box<Connection>)>,
+    /// Whether what is only shown is left out.
+    counts_only: bool,
 }
 
 impl Connections {
     fn place(&self, id: &str, hash: u32) -> Option<usize> {
-        let mut places = self.hashes.iter().enumerate().filter(|(_, known)| **known == hash);
-        places.find(|(at, _)| &*self.known[*at].0 == id).map(|(at, _)| at)
+        let (first, second) = self.hashes.as_slices();
+        let mut from = 0;
+        // Nearly always nobody, and then this is all.
+        while first.get(from..).unwrap_or_default().contains(&hash) || second.contains(&hash) {
+            let at = (from..self.hashes.len()).find(|at| self.hashes[*at] == hash)?;
+            if &*self.known[at].0 == id {
+                return Some(at);
+            }
+            from = at + 1;
+        }
+        None
     }
 
     fn forget(&mut self, at: usize) {
@@ -66,6 +77,16 @@ pub(super) struct Outcome<'c> {
 }
 
 impl Connections {
+    /// The data of a match as it stands with its connection's, if it has one, and whether that is a failure.
+    pub(super) fn joined(&mut self, groups: Data, now: Timestamp) -> (Cow<'_, Data>, bool) {
+        if !groups.get("mlfid").is_some_and(Value::is_true) {
+            return (Cow::Owned(groups), true);
+        }
+        self.counts_only = true;
+        let outcome = self.merge(groups, Vec::new(), now);
+        (outcome.data, outcome.lines.is_some())
+    }
+
     /// Takes a match with an `mlfid` group in.
     pub(super) fn merge(&mut self, mut groups: Data, lines: Vec<MatchedLine>, now: Timestamp) -> Outcome<'_> {
         let set = |data: &Data, key: &str| data.get(key).is_some_and(Value::is_true);
@@ -88,16 +109,20 @@ impl Connections {
         let forget = set(&groups, "mlfforget");
         groups.remove("mlfforget");
         let mut nofail = gained || set(&groups, "nofail");
-        let user = groups.get("user").filter(|user| user.is_true()).cloned();
+        let counts_only = self.counts_only;
+        let user = if counts_only { groups.remove("user") } else { groups.get("user").cloned() };
+        let user = user.filter(Value::is_true);
 
         let mut new = None;
         let connection = match place.and_then(|at| self.known.get_mut(at)) {
             Some((_, known)) => {
-                known.join(groups, user, gained);
+                known.join(groups, user, gained, counts_only);
                 known
             }
             // Who begins and ends in one line is not kept, nor are the names that he tried.
-            None => new.insert(Box::new(Connection::begin(groups, user.filter(|_| !forget), now))),
+            None => {
+                new.insert(Box::new(Connection::begin(groups, user.filter(|_| !forget), now, counts_only)))
+            }
         };
         // Another try under another name is a failure, whatever this line says.
         if connection.pending || connection.users.len() > 1 {
@@ -146,7 +171,7 @@ impl Connections {
 }
 
 impl Connection {
-    fn begin(data: Data, user: Option<Value>, now: Timestamp) -> Self {
+    fn begin(data: Data, user: Option<Value>, now: Timestamp, counts_only: bool) -> Self {
         let mut connection = Connection {
             since: now,
             data,
@@ -156,16 +181,18 @@ impl Connection {
             nofail: false,
             pending: false,
         };
-        connection.meet(user);
+        connection.meet(user, counts_only);
         connection
     }
 
-    fn meet(&mut self, user: Option<Value>) {
+    fn meet(&mut self, user: Option<Value>, counts_only: bool) {
         let Some(user) = user.filter(|user| !self.users.contains(user)) else { return };
         if self.users.len() < MOST_USERS {
             self.users.push(user);
         }
-        self.data.insert("users", Value::Set(self.users.clone()));
+        if !counts_only {
+            self.data.insert("users", Value::Set(self.users.clone()));
+        }
     }
 
     /// Takes back that the last line was no failure.
@@ -175,8 +202,8 @@ impl Connection {
     }
 
     /// A further line of a known connection.
-    fn join(&mut self, groups: Data, user: Option<Value>, gained: bool) {
-        self.meet(user);
+    fn join(&mut self, groups: Data, user: Option<Value>, gained: bool, counts_only: bool) {
+        self.meet(user, counts_only);
         let was_innocent = std::mem::take(&mut self.nofail);
         self.accuse();
         if gained {

@@ -5,14 +5,13 @@
 //! automaton refuses no regex can match; what it lets through is matched exactly. It reads each byte once, whatever an
 //! attacker writes, and its cache is bounded: when full it is emptied.
 
-use regex_automata::hybrid::LazyStateID;
-use regex_automata::hybrid::dfa::{Cache, Config, DFA};
+use regex_automata::MatchKind;
+use regex_automata::hybrid::dfa::{Config, DFA};
 use regex_automata::nfa::thompson::{self, WhichCaptures};
-use regex_automata::util::start;
-use regex_automata::{Anchored, MatchKind, PatternID, PatternSet};
 use regex_syntax::hir::Hir;
 
 use super::python::{Assertion, Node, Regex, Scene, anything, is_own_superset, superset};
+use super::walk::{Marks, Text, Walker};
 
 /// Bytes for the states of the automaton.
 const CACHE: usize = 4 << 20;
@@ -20,46 +19,41 @@ const CACHE: usize = 4 << 20;
 const PROGRAM: usize = 32 << 20;
 
 /// The combined automaton. Built when the first line comes.
+#[derive(Clone)]
 pub(super) struct Gate {
     /// `None`: the regexes are too large for one automaton, so that each must be tried by itself.
-    automaton: Option<(DFA, Cache)>,
-    /// The failregexes, behind them the ignoreregexes, and the prefregex.
-    candidates: PatternSet,
+    walker: Option<Walker>,
+    /// What the text at hand may match: the failregexes, behind them the ignoreregexes, and the prefregex.
+    candidates: Marks,
+    /// The same of all texts of a page.
+    page: Vec<u64>,
     failregexes: usize,
     ignoreregexes: usize,
-    /// Whether what the automaton says of the prefregex is the last word, on a line in ASCII.
+    /// Whether the automaton tells of the prefregex for itself.
+    tells_prefix: bool,
+    /// Whether what it tells of it is the last word, on a line in ASCII.
     knows_prefix: bool,
 }
 
-impl Clone for Gate {
-    /// The same automaton with a cache of its own, as another thread needs it.
-    fn clone(&self) -> Self {
-        let automaton = self.automaton.as_ref().map(|(dfa, _)| (dfa.clone(), dfa.create_cache()));
-        Gate { automaton, candidates: self.candidates.clone(), ..*self }
-    }
-}
-
 impl Gate {
-    /// Builds the automaton.
+    /// Builds the automaton. `tells_prefix`: somebody wants to know of the prefregex even where no failregex can match.
     pub(super) fn new<'r>(
         prefregex: Option<&Regex>,
         failregex: impl ExactSizeIterator<Item = &'r Regex>,
         ignoreregex: impl ExactSizeIterator<Item = &'r Regex>,
+        tells_prefix: bool,
     ) -> Self {
         let (failregexes, ignoreregexes) = (failregex.len(), ignoreregex.len());
         let trees: Vec<Hir> = failregex
             .map(|regex| combined(prefregex, regex))
             .chain(ignoreregex.map(alone))
-            .chain(prefregex.map(alone))
+            .chain(prefregex.filter(|_| tells_prefix).map(alone))
             .collect();
-        let automaton = automaton(&trees).map(|dfa| {
-            let cache = dfa.create_cache();
-            (dfa, cache)
-        });
+        let walker = automaton(&trees).map(Walker::new);
         let knows_prefix =
-            automaton.is_some() && prefregex.is_some_and(|regex| is_own_superset(regex.node()));
-        let candidates = PatternSet::new(trees.len());
-        Gate { automaton, candidates, failregexes, ignoreregexes, knows_prefix }
+            tells_prefix && walker.is_some() && prefregex.is_some_and(|regex| is_own_superset(regex.node()));
+        let candidates = Marks::new(trees.len());
+        Gate { walker, candidates, page: Vec::new(), failregexes, ignoreregexes, tells_prefix, knows_prefix }
     }
 
     /// Reads a text that comes in parts. Answers whether any regex may match it.
@@ -67,81 +61,62 @@ impl Gate {
         self.candidates.clear();
         let candidates = &mut self.candidates;
         let read =
-            self.automaton.as_mut().is_some_and(|(dfa, cache)| walk(dfa, cache, parts, candidates).is_some());
+            self.walker.as_mut().is_some_and(|walker| walker.walk(parts, candidates.words()).is_some());
         if !read {
             // An automaton that gave up has refused nothing.
-            for pattern in (0..self.candidates.capacity()).filter_map(|index| PatternID::new(index).ok()) {
-                self.candidates.insert(pattern);
-            }
+            self.candidates.fill();
         }
         !self.candidates.is_empty()
     }
 
-    /// Whether any failregex may match the text read last.
+    /// Reads the texts of a page; `None` has none. [`Gate::turn_to`] then has the answers.
+    pub(super) fn read_page<'t>(&mut self, texts: impl ExactSizeIterator<Item = Option<Text<'t>>>) {
+        self.page.clear();
+        let Some(walker) = &mut self.walker else { return };
+        let mut page = std::mem::take(&mut self.page);
+        page.resize(texts.len() * self.candidates.len_in_words(), 0);
+        walker.walk_all(texts, &mut page, &self.candidates);
+        self.page = page;
+    }
+
+    /// Forgets the page.
+    pub(super) fn turn_away(&mut self) {
+        self.page.clear();
+    }
+
+    /// Takes what was read of this text of the page. Whether any regex may match it; `None` when it was not read.
+    pub(super) fn turn_to(&mut self, text: usize) -> Option<bool> {
+        let words = self.candidates.len_in_words();
+        let marks = self.page.get(text * words..(text + 1) * words)?;
+        self.candidates.words().copy_from_slice(marks);
+        Some(!self.candidates.is_empty())
+    }
+
+    /// Whether any failregex may match the text at hand.
     pub(super) fn may_fail(&self) -> bool {
-        (0..self.failregexes).any(|index| self.may_match(index))
+        self.next_failregex(0).is_some()
     }
 
-    /// Whether a failregex may match the text read last, with its prefregex.
-    pub(super) fn may_match(&self, index: usize) -> bool {
-        PatternID::new(index).is_ok_and(|pattern| self.candidates.contains(pattern))
+    /// The first failregex from this one on that may match the text at hand, with its prefregex.
+    pub(super) fn next_failregex(&self, from: usize) -> Option<usize> {
+        self.candidates.next(from).filter(|index| *index < self.failregexes)
     }
 
-    /// Whether the prefregex matches the text read last, a single line; `None` when it must be searched.
+    /// Whether the prefregex matches the text at hand, a single line; `None` when it must be searched.
     pub(super) fn prefix_matches(&self, text: &str) -> Option<bool> {
         let index = self.failregexes + self.ignoreregexes;
-        (self.knows_prefix && text.is_ascii()).then(|| self.may_match(index))
+        (self.knows_prefix && text.is_ascii()).then(|| self.candidates.contains(index))
     }
 
-    /// Whether an ignoreregex may match the text read last.
-    pub(super) fn may_ignore(&self, index: usize) -> bool {
-        index < self.ignoreregexes && self.may_match(self.failregexes + index)
+    /// The first ignoreregex from this one on that may match the text at hand.
+    pub(super) fn next_ignoreregex(&self, from: usize) -> Option<usize> {
+        let next = self.candidates.next(self.failregexes + from)? - self.failregexes;
+        (next < self.ignoreregexes).then_some(next)
     }
-}
 
-/// Runs the automaton; `None` when it gave up.
-fn walk(dfa: &DFA, cache: &mut Cache, parts: &[&str], candidates: &mut PatternSet) -> Option<()> {
-    let mut state = dfa.start_state(cache, &start::Config::new().anchored(Anchored::Yes)).ok()?;
-    // Behind a match the automaton goes in small circles.
-    let mut counted = [None; 4];
-    let mut turn = 0;
-    for part in parts {
-        for byte in part.as_bytes() {
-            // The way of nearly all bytes: from a plain state to one that is known and plain.
-            if !state.is_tagged() {
-                let next = dfa.next_state_untagged(cache, state, *byte);
-                if !next.is_tagged() {
-                    state = next;
-                    continue;
-                }
-            }
-            state = dfa.next_state(cache, state, *byte).ok()?;
-            if !state.is_tagged() {
-                continue;
-            }
-            if state.is_dead() {
-                return Some(());
-            }
-            if state.is_quit() {
-                return None;
-            }
-            if state.is_match() && !counted.contains(&Some(state)) {
-                count(dfa, cache, state, candidates);
-                counted[turn % counted.len()] = Some(state);
-                turn += 1;
-            }
-        }
-    }
-    state = dfa.next_eoi_state(cache, state).ok()?;
-    if state.is_match() {
-        count(dfa, cache, state, candidates);
-    }
-    Some(())
-}
-
-fn count(dfa: &DFA, cache: &Cache, state: LazyStateID, candidates: &mut PatternSet) {
-    for index in 0..dfa.match_len(cache, state) {
-        candidates.insert(dfa.match_pattern(cache, state, index));
+    /// Whether it was built to tell of the prefregex.
+    pub(super) fn tells_prefix(&self) -> bool {
+        self.tells_prefix
     }
 }
 
@@ -173,7 +148,8 @@ fn combined(prefregex: Option<&Regex>, failregex: &Regex) -> Hir {
             Hir::concat(vec![anything(), superset(failregex.node(), Scene::Piece, None)]),
         ]);
     }
-    let piece = unanchored(failregex.node(), superset(failregex.node(), Scene::Piece, None));
+    let scene = if reaches_end(prefregex.node(), content) { Scene::Rest } else { Scene::Piece };
+    let piece = unanchored(failregex.node(), superset(failregex.node(), scene, None));
     unanchored(prefregex.node(), superset(prefregex.node(), Scene::Whole, Some((content, &piece))))
 }
 
@@ -205,4 +181,13 @@ fn always_cut(node: &Node, group: usize) -> bool {
         Node::Concat(nodes) => nodes.iter().any(|node| always_cut(node, group)),
         _ => false,
     }
+}
+
+/// Whether the group's text ends where a line ends: `(?P<content>.+)$`.
+fn reaches_end(node: &Node, group: usize) -> bool {
+    let Node::Concat(nodes) = node else { return false };
+    let place = nodes.iter().position(|node| matches!(node, Node::Group(number, _) if *number == group));
+    let behind = place.and_then(|place| nodes.get(place + 1));
+    let ends = [Assertion::End, Assertion::EndOrLastNewline, Assertion::LineEnd];
+    matches!(behind, Some(Node::Assert(assertion)) if ends.contains(assertion))
 }

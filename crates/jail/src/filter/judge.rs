@@ -121,7 +121,7 @@ impl Filter {
         let line = self.cut(line);
         let mut verdict = Verdict::default();
         let dated = self.clock.date(line, &at, &mut verdict.notes);
-        self.judge_parts(dated, &at, outside, &mut verdict);
+        self.judge_parts(dated, None, &at, outside, &mut verdict);
         verdict
     }
 
@@ -135,11 +135,14 @@ impl Filter {
         outside: &mut dyn Outside,
     ) -> Option<Verdict> {
         let dated = if *next == 0 { self.clock.turn_to(page, &at) } else { self.clock.is_on_page() };
+        if dated && *next == 0 {
+            self.read_page(page, &at);
+        }
         let mut verdict = Verdict::default();
         while *next < page.len() {
             let line = page.line(*next);
             match self.clock.on_page(line, *next).filter(|_| dated) {
-                Some(dated) => self.judge_parts(dated, &at, outside, &mut verdict),
+                Some(dated) => self.judge_parts(dated, Some(*next), &at, outside, &mut verdict),
                 None => verdict = self.judge(line, at, outside),
             }
             if !verdict.failures.is_empty() || !verdict.notes.is_empty() {
@@ -148,7 +151,35 @@ impl Filter {
             *next += 1;
         }
         self.clock.turn_away();
+        if let Some(gate) = &mut self.gate {
+            gate.turn_away();
+        }
         None
+    }
+
+    /// Has the automaton read those lines of a page that are not too old.
+    fn read_page(&mut self, page: &Page, at: &Moment) {
+        self.ready_gate();
+        let Some(gate) = self.gate.as_mut().filter(|_| self.maxlines == 1) else { return };
+        let oldest = if self.check_all || at.in_operation { f64::MIN } else { at.now.0 - self.findtime };
+        let text = |(index, line)| {
+            let dated = self.clock.on_page(line, index)?;
+            let young = dated.time.is_none_or(|time| time.0 >= oldest);
+            young.then_some([dated.before, dated.after])
+        };
+        gate.read_page(page.lines().enumerate().map(text));
+    }
+
+    /// Builds the automaton, unless there is one.
+    pub(super) fn ready_gate(&mut self) {
+        if self.gate.as_ref().is_none_or(|gate| gate.tells_prefix() != self.check_all) {
+            self.gate = Some(Gate::new(
+                self.prefregex.as_ref().map(|rule| &rule.regex),
+                self.failregex.iter().map(|rule| &rule.regex),
+                self.ignoreregex.iter().map(|rule| &rule.regex),
+                self.check_all,
+            ));
+        }
     }
 
     /// Judges a line that comes with its time.
@@ -156,11 +187,11 @@ impl Filter {
         let text = self.cut(line.line);
         let mut verdict = Verdict::default();
         let dated = self.clock.given(line.date, text, line.time);
-        self.judge_parts(dated, &at, outside, &mut verdict);
+        self.judge_parts(dated, None, &at, outside, &mut verdict);
         verdict
     }
 
-    fn cut<'l>(&mut self, line: &'l str) -> &'l str {
+    pub(super) fn cut<'l>(&mut self, line: &'l str) -> &'l str {
         if line.len() <= LONGEST_LINE {
             return line;
         }
@@ -170,9 +201,11 @@ impl Filter {
         &line[..end]
     }
 
+    /// `place`: which line of the page at hand it is.
     fn judge_parts(
         &mut self,
         mut dated: Dated<'_>,
+        place: Option<usize>,
         at: &Moment,
         outside: &mut dyn Outside,
         verdict: &mut Verdict,
@@ -182,17 +215,13 @@ impl Filter {
             verdict.status = Status::TooOld;
             return;
         }
-        let gate = self.gate.get_or_insert_with(|| {
-            Gate::new(
-                self.prefregex.as_ref().map(|rule| &rule.regex),
-                self.failregex.iter().map(|rule| &rule.regex),
-                self.ignoreregex.iter().map(|rule| &rule.regex),
-            )
-        });
+        self.ready_gate();
         if self.maxlines == 1 {
             let parts = [dated.before, dated.after, "\n"];
+            let Some(gate) = &mut self.gate else { return };
+            let may_match = place.and_then(|place| gate.turn_to(place)).unwrap_or_else(|| gate.read(&parts));
             // Most lines are nobody's business.
-            if gate.read(&parts) {
+            if may_match {
                 let mut text = std::mem::take(&mut self.text);
                 text.clear();
                 text.extend(parts);
@@ -281,10 +310,9 @@ impl Filter {
     ) {
         let mut shorter: String;
         let Texts { whole, content: mut text, mut base } = *texts;
-        for index in 0..self.failregex.len() {
-            if self.gate.as_ref().is_some_and(|gate| !gate.may_match(index)) {
-                continue;
-            }
+        let mut next = 0;
+        while let Some(index) = self.gate.as_ref().and_then(|gate| gate.next_failregex(next)) {
+            next = index + 1;
             let rule = Arc::clone(&self.failregex[index]);
             let searched = rule.regex.search(text, &mut self.scratch);
             if !self.settled(searched, "failregex", index, text, at, &mut verdict.notes) {
@@ -293,9 +321,9 @@ impl Filter {
             let mut captures = std::mem::take(&mut self.captures);
             captures.take(&rule.regex, &self.scratch);
             let found = Found { index, rule: &rule, captures: &captures, whole, text, base };
-            let next = self.matched(&found, dated, at, outside, verdict);
+            let then = self.matched(&found, dated, at, outside, verdict);
             self.captures = captures;
-            match next {
+            match then {
                 Next::Stop => return,
                 Next::Continue if self.maxlines > 1 => {
                     // The lines that matched have left, and those around them have become neighbours.
@@ -330,7 +358,7 @@ impl Filter {
             let groups = || prefregex.groups(&self.prefix, text, self.wanted());
             verdict.prefregex = Some(if self.counts_only { Data::new() } else { groups() });
         }
-        let content = prefregex.regex.group("content").and_then(|group| self.prefix.span(group));
+        let content = prefregex.content.and_then(|group| self.prefix.span(group));
         Some(content.filter(|(start, end)| start < end))
     }
 
@@ -343,11 +371,20 @@ impl Filter {
     }
 
     /// The ignoreregex that matches. `read`: the text is the one that the automaton has read.
-    fn ignored(&mut self, text: &str, at: &Moment, read: bool, notes: &mut Vec<LogLine>) -> Option<usize> {
-        for index in 0..self.ignoreregex.len() {
-            if read && self.gate.as_ref().is_some_and(|gate| !gate.may_ignore(index)) {
-                continue;
-            }
+    pub(super) fn ignored(
+        &mut self,
+        text: &str,
+        at: &Moment,
+        read: bool,
+        notes: &mut Vec<LogLine>,
+    ) -> Option<usize> {
+        let candidate = |filter: &Self, from: usize| match &filter.gate {
+            Some(gate) if read => gate.next_ignoreregex(from),
+            _ => (from < filter.ignoreregex.len()).then_some(from),
+        };
+        let mut next = 0;
+        while let Some(index) = candidate(self, next) {
+            next = index + 1;
             let rule = Arc::clone(&self.ignoreregex[index]);
             let searched = rule.regex.search(text, &mut self.scratch);
             if self.settled(searched, "ignoreregex", index, text, at, notes) {
@@ -358,7 +395,7 @@ impl Filter {
     }
 
     /// The search's result; a search without one is counted and told.
-    fn settled(
+    pub(super) fn settled(
         &mut self,
         searched: Result<bool, TooHard>,
         kind: &str,
@@ -510,7 +547,7 @@ fn failures(
 }
 
 /// The failregex' groups over the prefregex'.
-fn merge(data: &mut Data, groups: Data) {
+pub(super) fn merge(data: &mut Data, groups: Data) {
     for (name, value) in groups {
         // Differs: a group that took no part does not overwrite the prefregex' (1.1 does so; in 1.0.2 it does).
         if value != Value::None || !data.contains_key(&name) {

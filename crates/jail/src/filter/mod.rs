@@ -6,6 +6,7 @@
 
 mod clock;
 mod connection;
+mod count;
 mod engines;
 mod explain;
 mod gate;
@@ -16,9 +17,11 @@ mod python;
 mod rule;
 mod settings;
 mod tags;
+mod walk;
 mod window;
 
 pub(crate) use clock::Dates;
+pub use count::{Counted, CountedHit, Finds, Stamps};
 pub use engines::{Carried, Engine};
 pub use explain::{DateCut, Explanation, Nearest};
 pub use identity::UseDns;

@@ -9,9 +9,60 @@ use crate::failure::{Data, Name};
 #[derive(Debug)]
 pub(super) struct Rule {
     pub(super) regex: Regex,
+    /// The group of the content that a prefregex leaves.
+    pub(super) content: Option<usize>,
     groups: Vec<Group>,
+    /// The groups of the keys with their names; 0 where there is none.
+    keys: [(Name, usize); Key::COUNT],
     /// Whether there are `alt_` or `tuple_` groups.
-    special: bool,
+    pub(super) special: bool,
+}
+
+/// What a verdict hangs on.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Key {
+    Fid,
+    Ip4,
+    Ip6,
+    Dns,
+    Nofail,
+    Mlfid,
+    Mlfgained,
+    Mlfforget,
+    Cidr,
+    User,
+}
+
+impl Key {
+    const COUNT: usize = 10;
+    const ALL: [Key; Key::COUNT] = [
+        Key::Fid,
+        Key::Ip4,
+        Key::Ip6,
+        Key::Dns,
+        Key::Nofail,
+        Key::Mlfid,
+        Key::Mlfgained,
+        Key::Mlfforget,
+        Key::Cidr,
+        Key::User,
+    ];
+
+    /// The group's name.
+    fn name(self) -> &'static str {
+        match self {
+            Key::Fid => "fid",
+            Key::Ip4 => "ip4",
+            Key::Ip6 => "ip6",
+            Key::Dns => "dns",
+            Key::Nofail => "nofail",
+            Key::Mlfid => "mlfid",
+            Key::Mlfgained => "mlfgained",
+            Key::Mlfforget => "mlfforget",
+            Key::Cidr => "cidr",
+            Key::User => "user",
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -53,7 +104,26 @@ impl Rule {
             })
             .collect();
         let special = groups.iter().any(|group| is_special(&group.name));
-        Rule { regex, groups, special }
+        let keys = Key::ALL.map(|key| (Name::from(key.name()), regex.group(key.name()).unwrap_or(0)));
+        Rule { content: regex.group("content"), regex, groups, keys, special }
+    }
+
+    /// The text of a key's group, if that took part.
+    pub(super) fn value<'t>(&self, key: Key, captures: &Captures, text: &'t str) -> Option<&'t str> {
+        let group = self.keys[key as usize].1;
+        let (start, end) = captures.span(group).filter(|_| group > 0)?;
+        Some(&text[start..end])
+    }
+
+    /// What `value` has of all keys.
+    pub(super) fn values<'t>(&self, value: impl Fn(Key) -> Option<&'t str>) -> Data {
+        let mut data = Data::with_capacity(8);
+        for (key, (name, _)) in Key::ALL.into_iter().zip(&self.keys) {
+            if let Some(text) = value(key) {
+                data.push(name.clone(), Value::from(text));
+            }
+        }
+        data
     }
 
     /// The groups of a match in the order of the pattern. `ALT_` and `TUPLE_` groups have been put to their use.
@@ -77,8 +147,7 @@ impl Rule {
 
 /// Whether a verdict depends on the group of this name.
 fn decides(name: &str) -> bool {
-    super::identity::ID_GROUPS.contains(&name)
-        || matches!(name, "cidr" | "user" | "nofail" | "mlfgained" | "mlfforget")
+    Key::ALL.into_iter().any(|key| key.name() == name)
 }
 
 /// `alt_user`, `alt_user_1`, … fill an empty `user`, the first by name that is not empty.

@@ -54,7 +54,8 @@ pub struct Counters {
 ///
 /// A copy shares the compiled regexes and has everything else for itself, so that another thread can judge with it at the
 /// cost of some vectors; the cache of its automaton fills anew, within some hundred lines. Lines may be shared out among
-/// copies where no line's verdict depends on the lines before it. What a filter carries from line to line is:
+/// copies where no line's verdict depends on the lines before it; [`Filter::stamp`], [`Filter::scan`] and
+/// [`Filter::settle`] part what does from what does not. What a filter carries from line to line is:
 ///
 /// * the lines before, with [`Filter::maxlines`] above 1 (the window; a match takes its lines out);
 /// * connections, if a regex has `<F-MLFID>`: who they are, and whether somebody has been accused

@@ -347,12 +347,12 @@ impl<const REMEMBER: bool> Run<'_, REMEMBER> {
                     };
                     continue;
                 }
-                Step::Span { set, memo } => {
+                Step::Span { set, memo, most } => {
                     self.step()?;
                     if self.failed_before(*memo, at) {
                         return Ok(None);
                     }
-                    let end = self.span(&program.sets[*set], *memo, at);
+                    let end = self.span(&program.sets[*set], *memo, at, *most);
                     self.left = self.left.saturating_sub((end - at) as u64);
                     let [behind, shorter] = &program.peeks[*memo];
                     if shorter.is_nothing() && !(REMEMBER && self.depends.is_some()) {
@@ -458,21 +458,53 @@ impl<const REMEMBER: bool> Run<'_, REMEMBER> {
     /// The place behind the character at `at`, if that is in the set.
     #[inline]
     fn one_of(&self, set: &CharSet, at: usize) -> Option<usize> {
-        match self.text.as_bytes().get(at) {
-            Some(byte) if byte.is_ascii() => set.has(*byte).then_some(at + 1),
-            Some(_) => self.char_at(at).filter(|c| set.contains(*c)).map(|c| at + c.len_utf8()),
-            None => None,
+        let byte = *self.text.as_bytes().get(at)?;
+        if set.has(byte) {
+            return Some(at + 1);
+        }
+        if byte.is_ascii() { None } else { self.one_beyond_ascii(set, at) }
+    }
+
+    #[cold]
+    fn one_beyond_ascii(&self, set: &CharSet, at: usize) -> Option<usize> {
+        self.char_at(at).filter(|c| set.contains(*c)).map(|c| at + c.len_utf8())
+    }
+
+    /// Where the characters of a set end that begin at `at`, or so many of them.
+    #[inline]
+    fn span(&mut self, set: &CharSet, memo: usize, at: usize, most: usize) -> usize {
+        // Only a span without bounds has tried all from wherever it has been.
+        if REMEMBER && most == usize::MAX {
+            self.new_span(set, memo, at)
+        } else {
+            self.plain_span(set, at, most)
         }
     }
 
-    /// Where the characters of a set end that begin at `at`.
-    fn span(&mut self, set: &CharSet, memo: usize, mut at: usize) -> usize {
-        if !REMEMBER && set.dot {
-            return memchr::memchr(b'\n', &self.text.as_bytes()[at..])
-                .map_or(self.text.len(), |length| at + length);
+    fn plain_span(&self, set: &CharSet, mut at: usize, most: usize) -> usize {
+        let bytes = self.text.as_bytes();
+        if set.dot && most == usize::MAX {
+            return memchr::memchr(b'\n', &bytes[at..]).map_or(bytes.len(), |length| at + length);
         }
+        let mut left = most;
+        loop {
+            let rest = &bytes[at..];
+            let rest = &rest[..rest.len().min(left)];
+            let ascii = rest.iter().position(|byte| !set.has(*byte)).unwrap_or(rest.len());
+            (at, left) = (at + ascii, left - ascii);
+            match bytes.get(at) {
+                Some(byte) if left > 0 && !byte.is_ascii() => match self.one_beyond_ascii(set, at) {
+                    Some(next) => (at, left) = (next, left - 1),
+                    None => return at,
+                },
+                _ => return at,
+            }
+        }
+    }
+
+    /// The same up to where an earlier span of this loop has been: there everything was tried already.
+    fn new_span(&mut self, set: &CharSet, memo: usize, mut at: usize) -> usize {
         while let Some(next) = self.one_of(set, at) {
-            // Where an earlier span of this loop has been, everything was tried already.
             if self.failed_before(memo, next) {
                 break;
             }

@@ -91,8 +91,8 @@ pub(super) fn contains(class: &ClassUnicode, c: char) -> bool {
 /// A set made for quick questions.
 #[derive(Clone, Debug)]
 pub(super) struct CharSet {
-    /// A bit for each byte below 128.
-    ascii: [u64; 2],
+    /// Whether each byte is a character of the set.
+    table: [bool; 256],
     /// All but the line feed: what a `.` is.
     pub(super) dot: bool,
     class: ClassUnicode,
@@ -100,11 +100,11 @@ pub(super) struct CharSet {
 
 impl CharSet {
     pub(super) fn new(class: &ClassUnicode) -> Self {
-        let mut ascii = [0; 2];
+        let mut table = [false; 256];
         for byte in (0..128u8).filter(|byte| contains(class, (*byte).into())) {
-            ascii[usize::from(byte >> 6)] |= 1 << (byte & 63);
+            table[usize::from(byte)] = true;
         }
-        CharSet { ascii, dot: *class == dot(false), class: class.clone() }
+        CharSet { table, dot: *class == dot(false), class: class.clone() }
     }
 
     #[inline]
@@ -120,6 +120,6 @@ impl CharSet {
     /// Whether this byte, if it is ASCII, is in the set.
     #[inline]
     pub(super) fn has(&self, byte: u8) -> bool {
-        byte.is_ascii() && self.ascii[usize::from(byte >> 6 & 1)] >> (byte & 63) & 1 == 1
+        self.table[usize::from(byte)]
     }
 }

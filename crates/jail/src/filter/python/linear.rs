@@ -100,6 +100,8 @@ pub(crate) enum Scene {
     Whole,
     /// To a piece cut out of it, with a line feed behind that the text itself may not have.
     Piece,
+    /// The same, and where the piece ends, a line of the text ends.
+    Rest,
 }
 
 /// An automaton's tree that accepts at least what the pattern matches, and whether a match must begin at the start.
@@ -108,16 +110,17 @@ pub(crate) fn superset(node: &Node, scene: Scene, inside: Option<(usize, &Hir)>)
     let over = |node: &Node| superset(node, scene, inside);
     match node {
         Node::Empty | Node::Look(_) => Hir::empty(),
-        Node::Literal('\n') if scene == Scene::Piece => optional(literal('\n')),
+        Node::Literal('\n') if scene != Scene::Whole => optional(literal('\n')),
         Node::Literal(c) => literal(*c),
         Node::Class(class) => {
             let hir = bytes(class);
-            if scene == Scene::Piece && super::class::contains(class, '\n') { optional(hir) } else { hir }
+            if scene != Scene::Whole && super::class::contains(class, '\n') { optional(hir) } else { hir }
         }
         Node::Assert(assertion) => match (assertion, scene) {
             (Assertion::Start, Scene::Whole) => Hir::look(Place::Start),
             (Assertion::LineStart, Scene::Whole) => Hir::look(Place::StartLF),
-            (Assertion::LineEnd | Assertion::EndOrLastNewline, Scene::Whole) => Hir::look(Place::EndLF),
+            (Assertion::LineEnd | Assertion::EndOrLastNewline, Scene::Whole | Scene::Rest)
+            | (Assertion::End, Scene::Rest) => Hir::look(Place::EndLF),
             _ => Hir::empty(),
         },
         Node::Group(group, _) if inside.is_some_and(|(replaced, _)| replaced == *group) => {

@@ -70,7 +70,7 @@ pub(super) fn peeks(program: &Program) -> Vec<[Peek; 2]> {
             Step::Split { first, second, memo } => {
                 peeks[memo] = [from(program, first), from(program, second)];
             }
-            Step::Span { memo, set } => {
+            Step::Span { memo, set, .. } => {
                 let behind = from(program, place + 1);
                 let mut inside = Peek::default();
                 inside.add_set(&program.sets[set]);

@@ -8,6 +8,8 @@ use super::peek::{self, Peek};
 
 /// More instructions than this are refused: counted repetitions are written out.
 const LONGEST: usize = 100_000;
+/// Loops over one character that are bounded by so many rounds are spans; each way of a span may be gone from each place.
+const SHORT_SPAN: usize = 16;
 /// How many conditions the engine's memory may depend on (each doubles it).
 const MOST_CONDITIONS: usize = 4;
 
@@ -30,11 +32,13 @@ pub(super) enum Step {
         second: usize,
         memo: usize,
     },
-    /// As many characters of a set as there are; then fewer, one at a time. The greedy loop over one character is that
-    /// frequent that it has a step of its own. The first half of the number's peek is about what comes behind.
+    /// As many characters of a set as there are, but no more than `most`; then fewer, one at a time. The greedy loop over
+    /// one character is that frequent that it has a step of its own. The first half of the number's peek is about what
+    /// comes behind.
     Span {
         set: usize,
         memo: usize,
+        most: usize,
     },
     /// As few characters of a set as there may be; then more, one at a time. Peeks as above.
     Lazy {
@@ -355,7 +359,15 @@ impl Program {
         if let (Some(set), None) = (set_of(&repeat.node), copies) {
             self.sets.push(set);
             let (set, memo) = (self.sets.len() - 1, self.memo());
-            self.push(if lazy { Step::Lazy { set, memo } } else { Step::Span { set, memo } })?;
+            let span = Step::Span { set, memo, most: usize::MAX };
+            self.push(if lazy { Step::Lazy { set, memo } } else { span })?;
+            return Some(());
+        }
+        let most = copies.and_then(|copies| usize::try_from(copies).ok()).filter(|most| *most <= SHORT_SPAN);
+        if let (Some(set), Some(most), false) = (set_of(&repeat.node), most, lazy) {
+            self.sets.push(set);
+            let (set, memo) = (self.sets.len() - 1, self.memo());
+            self.push(Step::Span { set, memo, most })?;
             return Some(());
         }
         let mut exits = Vec::new();

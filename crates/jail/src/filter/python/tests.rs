@@ -354,8 +354,8 @@ fn the_automaton_never_refuses_what_a_regex_matches() {
         let pattern = generator.alternatives(3);
         let Ok(regex) = Regex::new(&pattern, false) else { continue };
         let mut scratch = Scratch::default();
-        let mut alone = Gate::new(None, [&regex].into_iter(), [].into_iter());
-        let mut behind = Gate::new(Some(&prefregex), [&regex].into_iter(), [].into_iter());
+        let mut alone = Gate::new(None, [&regex].into_iter(), [].into_iter(), false);
+        let mut behind = Gate::new(Some(&prefregex), [&regex].into_iter(), [].into_iter(), false);
         for _ in 0..6 {
             let text = format!("{}\n", generator.text());
             if regex.search_exact(&text, &mut scratch, Haste::Careful) != Ok(true) {

@@ -1,0 +1,297 @@
+//! What a tester counts of a page, in three steps: the dates, the regexes, whose it was.
+//!
+//! The second costs most and hangs on nothing but the line, so that copies of a filter can do it on several cores. The first
+//! and the third remember lines before, and are done in order. Together they come to what [`Filter::judge`] says of
+//! each line, without what would only be shown.
+
+use super::judge::Moment;
+use super::rule::{Key, Wanted};
+use super::settings::Filter;
+use super::{UseDns, identity};
+use crate::failure::Data;
+use crate::{Id, Outside, Page};
+
+/// Where the dates of a page's lines stand.
+#[derive(Debug, Default)]
+pub struct Stamps(Vec<Option<Stamp>>);
+
+/// The parts of a line around its date, in bytes.
+#[derive(Clone, Copy, Debug)]
+struct Stamp {
+    /// The end of what stands before.
+    before: u32,
+    /// What stands behind.
+    after: u32,
+    end: u32,
+}
+
+impl Stamps {
+    /// What the regexes are tried on.
+    fn text<'p>(&self, page: &'p Page, line: usize) -> Option<[&'p str; 2]> {
+        let Stamp { before, after, end } = (*self.0.get(line)?)?;
+        let line = page.line(line);
+        Some([&line[..before as usize], &line[after as usize..end as usize]])
+    }
+
+    /// The same in one piece with its line feed, where it stands in the page like that.
+    fn whole_text<'p>(&self, page: &'p Page, line: usize) -> Option<&'p str> {
+        let Stamp { before, after, end } = (*self.0.get(line)?)?;
+        let text = page.line_with_feed(line)?;
+        (before == 0 && end as usize + 1 == text.len()).then(|| &text[after as usize..])
+    }
+}
+
+/// What regexes found on a page's lines.
+#[derive(Debug, Default)]
+pub struct Finds {
+    lines: Vec<Find>,
+    hits: Vec<Hit>,
+}
+
+/// What was found on a line.
+#[derive(Debug)]
+struct Find {
+    line: u32,
+    prefregex: bool,
+    ignored_by: Option<u32>,
+    /// Its hits end here.
+    hits: u32,
+}
+
+#[derive(Debug)]
+struct Hit {
+    index: u32,
+    nofail: bool,
+    harmless: bool,
+    whose: Whose,
+}
+
+/// Whose a hit is, as far as the line itself tells.
+#[derive(Debug)]
+enum Whose {
+    Nobodys,
+    Somebodys,
+    /// All addresses' of this name.
+    Host(String),
+    /// The connection's tells.
+    Joined(Data),
+}
+
+/// What is counted of a line. Lines without anything to count are not told.
+#[derive(Clone, Copy, Debug)]
+pub struct Counted<'h> {
+    /// Whether the prefregex matched.
+    pub prefregex: bool,
+    /// The index of the ignoreregex that matched.
+    pub ignored_by: Option<usize>,
+    /// The failregexes that matched, in order.
+    pub hits: &'h [CountedHit],
+}
+
+/// A failregex that matched, as [`Hit`](super::Hit) has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CountedHit {
+    /// Its index.
+    pub index: usize,
+    /// How many it counts against.
+    pub identities: usize,
+    /// Whether it is marked as no failure.
+    pub harmless: bool,
+    /// Whether it is no failure.
+    pub nofail: bool,
+}
+
+impl Filter {
+    /// The first step: finds the dates of a page's lines. Those that are to be `skipped` are as if they were not there.
+    /// Only for a filter that looks at one line at a time.
+    pub fn stamp(&mut self, page: &Page, at: Moment, skipped: fn(&str) -> bool) -> Stamps {
+        let mut notes = Vec::new();
+        let mut stamp = |line| {
+            if skipped(line) {
+                return None;
+            }
+            let line = self.cut(line);
+            notes.clear();
+            let dated = self.clock.date(line, &at, &mut notes);
+            let after = line.len() - dated.after.len();
+            Some(Stamp { before: dated.before.len() as u32, after: after as u32, end: line.len() as u32 })
+        };
+        Stamps(page.lines().map(&mut stamp).collect())
+    }
+
+    /// The second step: tries the regexes. Any copy of the filter says the same.
+    pub fn scan(&mut self, page: &Page, stamps: &Stamps, at: Moment) -> Finds {
+        let mut finds = Finds::default();
+        self.ready_gate();
+        if let Some(gate) = &mut self.gate {
+            gate.read_page((0..page.len()).map(|line| stamps.text(page, line)));
+        }
+        let mut joined = String::new();
+        for line in 0..page.len() {
+            let Some(gate) = &mut self.gate else { break };
+            let known = gate.turn_to(line);
+            if known == Some(false) {
+                continue;
+            }
+            let Some(parts) = stamps.text(page, line) else { continue };
+            let text = stamps.whole_text(page, line).unwrap_or_else(|| {
+                joined.clear();
+                joined.extend(parts);
+                joined.push('\n');
+                &joined
+            });
+            if known.is_none() && !gate.read(&[text]) {
+                continue;
+            }
+            self.scan_line(line, text, at, &mut finds);
+        }
+        finds
+    }
+
+    fn scan_line(&mut self, line: usize, text: &str, at: Moment, finds: &mut Finds) {
+        let mut find = Find { line: line as u32, prefregex: false, ignored_by: None, hits: 0 };
+        self.scan_text(text, at, &mut find, &mut finds.hits);
+        find.hits = finds.hits.len() as u32;
+        finds.lines.push(find);
+    }
+
+    /// See `Filter::match_text`, which does the same with all that is to be told.
+    fn scan_text(&mut self, text: &str, at: Moment, find: &mut Find, hits: &mut Vec<Hit>) {
+        let notes = &mut Vec::new();
+        if self.ignoreregex.len() + 2 < self.failregex.len() {
+            find.ignored_by = self.ignored(text, &at, true, notes).map(|index| index as u32);
+            if find.ignored_by.is_some() {
+                return;
+            }
+        }
+        let may_fail = self.gate.as_ref().is_none_or(super::gate::Gate::may_fail);
+        if !may_fail && let Some(matches) = self.gate.as_ref().and_then(|gate| gate.prefix_matches(text)) {
+            find.prefregex = matches;
+            return;
+        }
+        let mut content = text;
+        let copy: String;
+        if let Some(prefregex) = self.prefregex.clone() {
+            let searched = prefregex.regex.search(text, &mut self.scratch);
+            if !self.settled(searched, "prefregex", 0, text, &at, notes) {
+                return;
+            }
+            find.prefregex = true;
+            self.prefix.take(&prefregex.regex, &self.scratch);
+            if let Some((start, end)) = prefregex.content.and_then(|group| self.prefix.span(group))
+                && start < end
+            {
+                content = match text.get(start..=end).filter(|piece| piece.ends_with('\n')) {
+                    Some(piece) => piece,
+                    None => {
+                        copy = format!("{}\n", &text[start..end]);
+                        &copy
+                    }
+                };
+            }
+        }
+        let mut next = 0;
+        while let Some(index) = self.gate.as_ref().and_then(|gate| gate.next_failregex(next)) {
+            next = index + 1;
+            let rule = std::sync::Arc::clone(&self.failregex[index]);
+            let searched = rule.regex.search(content, &mut self.scratch);
+            if !self.settled(searched, "failregex", index, content, &at, notes) {
+                continue;
+            }
+            self.captures.take(&rule.regex, &self.scratch);
+            if !self.ignoreregex.is_empty() {
+                find.ignored_by = self.ignored(content, &at, false, notes).map(|index| index as u32);
+                if find.ignored_by.is_some() {
+                    return;
+                }
+            }
+            hits.push(self.hit(index, text, content));
+            if self.first_only {
+                return;
+            }
+        }
+    }
+
+    /// What the failregex that matched last comes to.
+    fn hit(&self, index: usize, whole: &str, content: &str) -> Hit {
+        let rule = &self.failregex[index];
+        let prefregex = self.prefregex.as_deref();
+        let captured = |key: Key| {
+            let own = rule.value(key, &self.captures, content);
+            own.or_else(|| prefregex?.value(key, &self.prefix, whole))
+        };
+        let value = |key: Key| captured(key).filter(|text| !text.is_empty());
+        let index = index as u32;
+        if rule.special || prefregex.is_some_and(|rule| rule.special) {
+            let mut data = Data::new();
+            if let Some(prefregex) = prefregex {
+                data = prefregex.groups(&self.prefix, whole, Wanted::Deciding);
+                data.remove("content");
+            }
+            super::judge::merge(&mut data, rule.groups(&self.captures, content, Wanted::Deciding));
+            return Hit { index, nofail: false, harmless: false, whose: Whose::Joined(data) };
+        }
+        if value(Key::Mlfid).is_some() {
+            let whose = Whose::Joined(rule.values(captured));
+            return Hit { index, nofail: false, harmless: false, whose };
+        }
+        let nofail = value(Key::Nofail).is_some();
+        let harmless = nofail || value(Key::Mlfgained).is_some();
+        // As in `identity::identities`.
+        let whose = if value(Key::Ip4).or_else(|| value(Key::Ip6)).is_some() {
+            Whose::Somebodys
+        } else if let Some(name) = value(Key::Dns) {
+            match self.usedns {
+                UseDns::Raw => Whose::Somebodys,
+                _ if Id::new(name).address().is_some() => Whose::Somebodys,
+                UseDns::No => Whose::Nobodys,
+                UseDns::Yes | UseDns::Warn => Whose::Host(name.to_owned()),
+            }
+        } else if value(Key::Fid).is_some() {
+            Whose::Somebodys
+        } else {
+            Whose::Nobodys
+        };
+        Hit { index, nofail, harmless, whose }
+    }
+
+    /// The third step: asks for names, and takes connections together. Tells of each line on which something was found.
+    pub fn settle(
+        &mut self,
+        finds: Finds,
+        at: Moment,
+        outside: &mut dyn Outside,
+        tell: &mut dyn FnMut(usize, &Counted<'_>),
+    ) {
+        let mut all = finds.hits.into_iter();
+        let mut taken = 0;
+        let mut hits = Vec::new();
+        for find in finds.lines {
+            hits.clear();
+            let count = (find.hits - taken) as usize;
+            taken = find.hits;
+            hits.extend(all.by_ref().take(count).map(|hit| self.counted(hit, at, outside)));
+            let ignored_by = find.ignored_by.map(|index| index as usize);
+            tell(find.line as usize, &Counted { prefregex: find.prefregex, ignored_by, hits: &hits });
+        }
+    }
+
+    fn counted(&mut self, hit: Hit, at: Moment, outside: &mut dyn Outside) -> CountedHit {
+        let (mut nofail, mut harmless) = (hit.nofail, hit.harmless);
+        let identities = match hit.whose {
+            Whose::Nobodys => 0,
+            Whose::Somebodys => 1,
+            // What could be said of the name is not for this tester.
+            Whose::Host(name) => outside.resolve(&name).map_or(0, |addresses| addresses.len()),
+            Whose::Joined(data) => {
+                let (data, failed) = self.connections.joined(data, at.now);
+                let is_set = |name: &str| data.get(name).is_some_and(portcullis_value::Value::is_true);
+                nofail = !failed || is_set("nofail");
+                harmless = is_set("nofail") || is_set("mlfgained");
+                let notes = &mut Vec::new();
+                if failed { identity::identities(&data, self.usedns, outside, notes).len() } else { 0 }
+            }
+        };
+        CountedHit { index: hit.index as usize, identities, harmless, nofail }
+    }
+}
