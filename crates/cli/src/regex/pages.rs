@@ -11,8 +11,8 @@ use super::lines::Lines;
 use super::progress::Progress;
 use super::sums::{Sums, is_skipped};
 
-/// Smaller logs are through before others could be of help.
-const WORTH_IT: u64 = 1 << 20;
+/// Smaller logs are through within a fraction of a second, and others cost some time of their own.
+const WORTH_IT: u64 = 32 << 20;
 /// So many pages may be with each of the others.
 const AHEAD: usize = 4;
 
@@ -55,7 +55,7 @@ pub(super) fn count(
     let mut progress = Progress::new(lines.size(), false);
     let others = if lines.size() < WORTH_IT || cores < 2 { 0 } else { cores };
     let mut scanned = 0;
-    // The first page is done here: what is compiled for it the others get ready made.
+    // The first page is done here: what is built for it the others get ready made.
     while others == 0 || scanned == 0 {
         let Some(work) = dated(lines, filter)? else { return Ok(()) };
         let done = work.by(filter);
@@ -74,7 +74,7 @@ pub(super) fn count(
                 match dated(lines, filter)? {
                     Some(work) => {
                         // A hand that is gone has panicked, and so shall we when all are joined.
-                        if !round.next().is_some_and(|hand| hand.work.send(work).is_ok()) {
+                        if round.next().is_none_or(|hand| hand.work.send(work).is_err()) {
                             return Ok(());
                         }
                         under_way += 1;

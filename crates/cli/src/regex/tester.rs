@@ -47,6 +47,13 @@ pub(super) fn now() -> Timestamp {
     Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64()))
 }
 
+/// The machine's time zone. Its name is of no interest here, and to find it all zones would be listed.
+fn zone() -> TimeZone {
+    let named = std::env::var_os("TZ").is_some();
+    let file = if named { None } else { std::fs::read("/etc/localtime").ok() };
+    file.and_then(|file| TimeZone::tzif("Local", &file).ok()).unwrap_or_else(TimeZone::system)
+}
+
 impl<'o> Tester<'o> {
     /// A tester without regexes.
     pub(super) fn new(options: &'o Options) -> Result<Self, Stop> {
@@ -54,7 +61,7 @@ impl<'o> Tester<'o> {
             shell_words(words).map_err(|why| Stop::Error(why.to_owned()))?;
         }
         let mut filter = Filter::new();
-        let zone = TimeZone::system();
+        let zone = zone();
         filter.set_zone(zone.clone());
         filter.set_check_all(true);
         filter.set_first_only(options.first_only || options.out.is_some());

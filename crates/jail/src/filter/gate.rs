@@ -44,8 +44,9 @@ impl Gate {
         tells_prefix: bool,
     ) -> Self {
         let (failregexes, ignoreregexes) = (failregex.len(), ignoreregex.len());
+        let prefix = prefregex.and_then(|regex| prefix(regex.node(), regex.group("content")?));
         let trees: Vec<Hir> = failregex
-            .map(|regex| combined(prefregex, regex))
+            .map(|regex| combined(prefregex, prefix.as_deref(), regex))
             .chain(ignoreregex.map(alone))
             .chain(prefregex.filter(|_| tells_prefix).map(alone))
             .collect();
@@ -135,8 +136,15 @@ impl std::fmt::Debug for Gate {
     }
 }
 
+/// What stands before the content, where nothing stands around both: it is the same for each failregex.
+fn prefix(prefregex: &Node, content: usize) -> Option<Vec<Hir>> {
+    let Node::Concat(nodes) = prefregex else { return None };
+    let place = nodes.iter().position(|node| matches!(node, Node::Group(number, _) if *number == content))?;
+    Some(nodes[..place].iter().map(|node| superset(node, Scene::Whole, None)).collect())
+}
+
 /// The text that a failregex with its prefregex needs, at least.
-fn combined(prefregex: Option<&Regex>, failregex: &Regex) -> Hir {
+fn combined(prefregex: Option<&Regex>, prefix: Option<&[Hir]>, failregex: &Regex) -> Hir {
     let Some(prefregex) = prefregex else { return alone(failregex) };
     let Some(content) = prefregex.group("content") else {
         // Without content both are searched in the whole text, each for itself.
@@ -150,7 +158,12 @@ fn combined(prefregex: Option<&Regex>, failregex: &Regex) -> Hir {
     }
     let scene = if reaches_end(prefregex.node(), content) { Scene::Rest } else { Scene::Piece };
     let piece = unanchored(failregex.node(), superset(failregex.node(), scene, None));
-    unanchored(prefregex.node(), superset(prefregex.node(), Scene::Whole, Some((content, &piece))))
+    let whole = match prefix {
+        // What stands behind the piece is not asked, see `superset`.
+        Some(prefix) => Hir::concat(prefix.iter().cloned().chain([piece]).collect()),
+        None => superset(prefregex.node(), Scene::Whole, Some((content, &piece))),
+    };
+    unanchored(prefregex.node(), whole)
 }
 
 /// The text that a regex needs, at least.

@@ -52,8 +52,8 @@ pub struct Counters {
 
 /// The filter of one jail.
 ///
-/// A copy shares the compiled regexes and has everything else for itself, so that another thread can judge with it at the
-/// cost of some vectors; the cache of its automaton fills anew, within some hundred lines. Lines may be shared out among
+/// A copy shares the compiled regexes and has everything else for itself, so that another thread can judge with it; that
+/// costs a copy of the automaton's cache, some MiB at most. Lines may be shared out among
 /// copies where no line's verdict depends on the lines before it; [`Filter::stamp`], [`Filter::scan`] and
 /// [`Filter::settle`] part what does from what does not. What a filter carries from line to line is:
 ///

@@ -79,7 +79,8 @@ fn of(page: &mut [u64], text: usize, words: usize) -> &mut [u64] {
     &mut page[text * words..(text + 1) * words]
 }
 
-/// The automaton with the cache of its states.
+/// The automaton with the cache of its states. A copy, as another thread needs it, has all that is in the cache.
+#[derive(Clone)]
 pub(super) struct Walker {
     dfa: DFA,
     cache: Cache,
@@ -111,13 +112,6 @@ impl Hasher for Mix {
 
     fn write_u32(&mut self, number: u32) {
         self.0 = (self.0.rotate_left(5) ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-}
-
-impl Clone for Walker {
-    /// The same automaton with a cache of its own, as another thread needs it.
-    fn clone(&self) -> Self {
-        Walker::with(self.dfa.clone(), self.side_by_side)
     }
 }
 
@@ -154,12 +148,8 @@ const SMALL: usize = 1 << 16;
 
 impl Walker {
     pub(super) fn new(dfa: DFA) -> Self {
-        let side_by_side = dfa.get_nfa().states().len() <= SMALL;
-        Walker::with(dfa, side_by_side)
-    }
-
-    fn with(dfa: DFA, side_by_side: bool) -> Self {
         let cache = dfa.create_cache();
+        let side_by_side = dfa.get_nfa().states().len() <= SMALL;
         Walker { dfa, cache, used: 0, emptied: 0, matches: HashMap::default(), side_by_side }
     }
 

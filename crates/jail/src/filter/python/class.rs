@@ -101,10 +101,16 @@ pub(super) struct CharSet {
 impl CharSet {
     pub(super) fn new(class: &ClassUnicode) -> Self {
         let mut table = [false; 256];
-        for byte in (0..128u8).filter(|byte| contains(class, (*byte).into())) {
-            table[usize::from(byte)] = true;
+        for range in class.ranges().iter().take_while(|range| range.start().is_ascii()) {
+            let end = (range.end() as usize).min(0x7f);
+            table[range.start() as usize..=end].fill(true);
         }
         CharSet { table, dot: *class == dot(false), class: class.clone() }
+    }
+
+    /// Whether it is this set.
+    pub(super) fn is(&self, class: &ClassUnicode) -> bool {
+        self.class == *class
     }
 
     #[inline]

@@ -161,16 +161,13 @@ fn optional(hir: Hir) -> Hir {
 
 /// The set in bytes; all that is not ASCII counts as in it when anything of that is.
 fn bytes(class: &ClassUnicode) -> Hir {
-    let mut ascii = ClassBytes::empty();
-    let mut more = false;
-    for range in class.ranges() {
-        if range.start().is_ascii() {
-            let end = if range.end().is_ascii() { range.end() } else { '\x7f' };
-            ascii.push(ClassBytesRange::new(range.start() as u8, end as u8));
-        }
-        more |= !range.end().is_ascii();
-    }
-    let ascii = Hir::class(Class::Bytes(ascii));
+    // Ranges are in order.
+    let ascii = class.ranges().iter().take_while(|range| range.start().is_ascii()).map(|range| {
+        let end = if range.end().is_ascii() { range.end() } else { '\x7f' };
+        ClassBytesRange::new(range.start() as u8, end as u8)
+    });
+    let ascii = Hir::class(Class::Bytes(ClassBytes::new(ascii)));
+    let more = class.ranges().last().is_some_and(|range| !range.end().is_ascii());
     if !more {
         return ascii;
     }

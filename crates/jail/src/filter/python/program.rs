@@ -1,5 +1,7 @@
 //! A pattern as a program for the backtracking engine.
 
+use std::borrow::Cow;
+
 use regex_syntax::hir::ClassUnicode;
 
 use super::ast::{Assertion, Greed, Look, Node, Repeat};
@@ -204,10 +206,10 @@ fn first(node: &Node) -> Option<ClassUnicode> {
 }
 
 /// The set of a piece that is one character.
-fn set_of(node: &Node) -> Option<CharSet> {
+fn class_of(node: &Node) -> Option<Cow<'_, ClassUnicode>> {
     match node {
-        Node::Class(class) => Some(CharSet::new(class)),
-        Node::Literal(c) => Some(CharSet::new(&class::single(*c))),
+        Node::Class(class) => Some(Cow::Borrowed(class)),
+        Node::Literal(c) => Some(Cow::Owned(class::single(*c))),
         _ => None,
     }
 }
@@ -228,6 +230,14 @@ impl Program {
         Some(self.steps.len() - 1)
     }
 
+    /// The number of a set; the same one for equal sets.
+    fn set(&mut self, class: &ClassUnicode) -> usize {
+        self.sets.iter().position(|known| known.is(class)).unwrap_or_else(|| {
+            self.sets.push(CharSet::new(class));
+            self.sets.len() - 1
+        })
+    }
+
     fn memo(&mut self) -> usize {
         self.memos += 1;
         self.memos - 1
@@ -240,8 +250,8 @@ impl Program {
                 self.push(literal(c.encode_utf8(&mut [0; 4])))?;
             }
             Node::Class(class) => {
-                self.sets.push(CharSet::new(class));
-                self.push(Step::Set(self.sets.len() - 1))?;
+                let set = self.set(class);
+                self.push(Step::Set(set))?;
             }
             Node::Assert(assertion) => {
                 self.push(Step::Assert(*assertion))?;
@@ -356,17 +366,15 @@ impl Program {
         if repeat.node.nullable() && copies != Some(1) {
             return self.careful_loop(repeat, copies, lazy, depends);
         }
-        if let (Some(set), None) = (set_of(&repeat.node), copies) {
-            self.sets.push(set);
-            let (set, memo) = (self.sets.len() - 1, self.memo());
+        if let (Some(class), None) = (class_of(&repeat.node), copies) {
+            let (set, memo) = (self.set(&class), self.memo());
             let span = Step::Span { set, memo, most: usize::MAX };
             self.push(if lazy { Step::Lazy { set, memo } } else { span })?;
             return Some(());
         }
         let most = copies.and_then(|copies| usize::try_from(copies).ok()).filter(|most| *most <= SHORT_SPAN);
-        if let (Some(set), Some(most), false) = (set_of(&repeat.node), most, lazy) {
-            self.sets.push(set);
-            let (set, memo) = (self.sets.len() - 1, self.memo());
+        if let (Some(class), Some(most), false) = (class_of(&repeat.node), most, lazy) {
+            let (set, memo) = (self.set(&class), self.memo());
             self.push(Step::Span { set, memo, most })?;
             return Some(());
         }

@@ -25,7 +25,7 @@ fn rewrite(node: Node, before: Option<&ClassUnicode>) -> Node {
             no: Box::new(rewrite(*no, before)),
         },
         Node::Repeat(repeat) => {
-            let inner = join(before, &repeat.node);
+            let inner = if looks_behind(&repeat.node) { join(before, &repeat.node) } else { None };
             let Repeat { node, min, max, greed } = *repeat;
             Node::Repeat(Box::new(Repeat { node: rewrite(node, inner.as_ref()), min, max, greed }))
         }
@@ -54,7 +54,6 @@ fn says_nothing(look: &Look, before: &ClassUnicode) -> bool {
 }
 
 fn concat(nodes: Vec<Node>, before: Option<&ClassUnicode>) -> Node {
-    let mut before = before.cloned();
     let mut done: Vec<Node> = Vec::with_capacity(nodes.len());
     let mut rest = nodes.into_iter().peekable();
     while let Some(node) = rest.next() {
@@ -68,17 +67,31 @@ fn concat(nodes: Vec<Node>, before: Option<&ClassUnicode>) -> Node {
             },
             _ => node,
         };
-        let after = join(before.as_ref(), &node);
-        match rewrite(node, before.as_ref()) {
+        let behind = if looks_behind(&node) { behind(&done, before) } else { None };
+        match rewrite(node, behind.as_ref()) {
             Node::Empty => {}
             node => done.push(node),
         }
-        before = after;
     }
     match done.len() {
         0 => Node::Empty,
         _ => Node::Concat(done),
     }
+}
+
+/// Whether anything in it asks for the character before.
+fn looks_behind(node: &Node) -> bool {
+    node.any(&|node| matches!(node, Node::Look(look) if look.behind == Some(1)))
+}
+
+/// What stands before whatever follows these pieces.
+fn behind(nodes: &[Node], before: Option<&ClassUnicode>) -> Option<ClassUnicode> {
+    let nullable = nodes.iter().rev().take_while(|node| node.nullable()).count();
+    let mut all = all_last(nodes.iter().rev().take(nullable + 1))?;
+    if nullable == nodes.len() {
+        all.union(before?);
+    }
+    Some(all)
 }
 
 /// A look-ahead at a single character.
