@@ -347,7 +347,13 @@ impl<const REMEMBER: bool> Run<'_, REMEMBER> {
                     };
                     continue;
                 }
-                Step::Span { set, memo, most } => {
+                Step::Span { set, memo, most, one } => {
+                    if *one {
+                        match self.one_of(&program.sets[*set], at) {
+                            Some(next) => at = next,
+                            None => return Ok(None),
+                        }
+                    }
                     self.step()?;
                     if self.failed_before(*memo, at) {
                         return Ok(None);

@@ -106,7 +106,7 @@ fn from(program: &Program, step: usize) -> Peek {
                     peek.add(*byte);
                 }
             }
-            Step::Set(set) => peek.add_set(&program.sets[*set]),
+            Step::Set(set) | Step::Span { set, one: true, .. } => peek.add_set(&program.sets[*set]),
             Step::Span { set, .. } | Step::Lazy { set, .. } => {
                 peek.add_set(&program.sets[*set]);
                 todo.push(step + 1);

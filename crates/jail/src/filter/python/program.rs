@@ -35,12 +35,13 @@ pub(super) enum Step {
         memo: usize,
     },
     /// As many characters of a set as there are, but no more than `most`; then fewer, one at a time. The greedy loop over
-    /// one character is that frequent that it has a step of its own. The first half of the number's peek is about what
-    /// comes behind.
+    /// one character is that frequent that it has a step of its own. With `one`, a character of the set comes first. The
+    /// first half of the number's peek is about what comes behind.
     Span {
         set: usize,
         memo: usize,
         most: usize,
+        one: bool,
     },
     /// As few characters of a set as there may be; then more, one at a time. Peeks as above.
     Lazy {
@@ -355,10 +356,22 @@ impl Program {
             return self.atomic(&Node::Repeat(Box::new(greedy)), depends);
         }
         let lazy = repeat.greed == Greed::Lazy;
+        let copies = repeat.max.map(|max| max - repeat.min);
+        let most = match copies {
+            Some(copies) => usize::try_from(copies).ok().filter(|most| (1..=SHORT_SPAN).contains(most)),
+            None => Some(usize::MAX),
+        };
+        if let (Some(class), Some(most), false) = (class_of(&repeat.node), most, lazy) {
+            for _ in 1..repeat.min {
+                self.node(&repeat.node, depends)?;
+            }
+            let (set, memo) = (self.set(&class), self.memo());
+            self.push(Step::Span { set, memo, most, one: repeat.min > 0 })?;
+            return Some(());
+        }
         for _ in 0..repeat.min {
             self.node(&repeat.node, depends)?;
         }
-        let copies = repeat.max.map(|max| max - repeat.min);
         if copies == Some(0) {
             return Some(());
         }
@@ -368,14 +381,7 @@ impl Program {
         }
         if let (Some(class), None) = (class_of(&repeat.node), copies) {
             let (set, memo) = (self.set(&class), self.memo());
-            let span = Step::Span { set, memo, most: usize::MAX };
-            self.push(if lazy { Step::Lazy { set, memo } } else { span })?;
-            return Some(());
-        }
-        let most = copies.and_then(|copies| usize::try_from(copies).ok()).filter(|most| *most <= SHORT_SPAN);
-        if let (Some(class), Some(most), false) = (class_of(&repeat.node), most, lazy) {
-            let (set, memo) = (self.set(&class), self.memo());
-            self.push(Step::Span { set, memo, most })?;
+            self.push(Step::Lazy { set, memo })?;
             return Some(());
         }
         let mut exits = Vec::new();
