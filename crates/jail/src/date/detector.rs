@@ -214,7 +214,8 @@ impl Detector {
 
     /// The templates in their present order.
     pub fn templates(&self) -> impl Iterator<Item = TemplateReport<'_>> {
-        self.slots.iter().map(|slot| TemplateReport {
+        let listed = self.slots.iter().filter(|slot| !slot.template.newer || slot.hits > 0);
+        listed.map(|slot| TemplateReport {
             name: &slot.template.name,
             pattern: &slot.template.pattern,
             regex: &slot.template.python,
@@ -286,7 +287,7 @@ impl Detector {
             let Some(span) = slot.template.find(line, 0) else { continue };
             let found = Found::new(span, at, 0, line.len());
             let column = columns(&line[..span.whole.0]);
-            let next = self.slots.get(at + 1);
+            let next = self.slots.get(at + 1).filter(|next| !next.template.newer);
             let first_choice = column == 0 && slot.hits > 0 && next.is_some_and(|next| next.hits == 0);
             if next.is_none() || slot.template.anchored || first_choice {
                 return Some((found, at));
@@ -433,5 +434,38 @@ impl Last {
         let same = self.start.is_like(before(start), char_in(line, start))
             && self.end.is_like(char_in(line, end), before(end));
         same.then(|| (byte_of(line, start), byte_of(line, end)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::tz::TimeZone;
+
+    use super::*;
+
+    #[test]
+    fn a_date_of_xrdp_is_found_and_is_not_listed_before() {
+        let now = Timestamp(1_795_374_000.0);
+        let zones = Zones::new(TimeZone::UTC, None);
+        for pattern in [None, Some("{^LN-BEG}"), Some("{DEFAULT}")] {
+            let mut detector = Detector::new(pattern, now).unwrap();
+            let before = detector.templates().count();
+            let other = "2026-11-22 10:00:00 x";
+            assert!(detector.find(other, now).is_some());
+            assert!(detector.find("[20261122-100000] x", now).is_none());
+            assert!(detector.find("20261122-10:00:00 x", now).is_none());
+            assert_eq!(detector.templates().count(), before);
+            for (line, text) in [
+                ("[20261122-10:00:00] [INFO ] x", "20261122-10:00:00"),
+                ("[20261122-10:00:00.123 +0000] x", "20261122-10:00:00.123 +0000"),
+            ] {
+                let found = detector.find(line, now).unwrap();
+                assert_eq!(&line[found.start..found.end], text);
+                assert_eq!(detector.parse(line, &found, now, &zones).unwrap().0, 1_795_341_600.0);
+            }
+            assert_eq!(detector.templates().count(), before + 1);
+            let found = detector.find(other, now).unwrap();
+            assert_eq!((found.start, found.end), (0, 19));
+        }
     }
 }

@@ -31,6 +31,10 @@ const DEFAULTS: [(&str, bool); 17] = [
     ("TAI64N", true),
 ];
 
+/// `[20050123-21:59:59]`, as xrdp writes it. Comes last.
+// Differs: of Fail2ban 1.1, which takes it without brackets and colons, too, where 1.0.2 finds no date.
+const NEWER: &str = r"^\[(%ExY%Exm%Exd-%ExH:%ExM:%ExS(?:[.,]%f)?(?:\s*%z)?)";
+
 /// What a hit of a line-bound copy of a default template counts.
 const LINE_BEGIN_WEIGHT: f64 = 100.0;
 
@@ -170,6 +174,9 @@ fn default_list(year: i16) -> Result<Vec<Default>, DateError> {
         template.hand = Some(Hand { shape, place, decade });
         list.push(Default { template: Arc::new(template), weight: 1.0, line_begin: !twice });
     }
+    let mut newer = own(NEWER, year)?;
+    newer.newer = true;
+    list.push(Default { template: Arc::new(newer), weight: LINE_BEGIN_WEIGHT, line_begin: true });
     Ok(list)
 }
 

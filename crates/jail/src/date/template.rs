@@ -63,6 +63,8 @@ pub(crate) struct Template {
     pub(crate) reading: Reading,
     /// Finds most dates of the default list without the expression.
     pub(crate) hand: Option<Hand>,
+    /// Fail2ban 1.0.2 does not have it: it is not listed before it is of use, and changes nothing about the others.
+    pub(crate) newer: bool,
     rust: Vec<String>,
     boundary: bool,
     groups: &'static [usize],
@@ -104,7 +106,19 @@ impl Template {
     ) -> Self {
         let pattern = pattern.to_owned();
         let engine = OnceLock::new();
-        Template { name, pattern, python, anchored, reading, hand: None, rust, boundary, groups, engine }
+        Template {
+            name,
+            pattern,
+            python,
+            anchored,
+            reading,
+            hand: None,
+            newer: false,
+            rust,
+            boundary,
+            groups,
+            engine,
+        }
     }
 
     /// Compiles it now, to know whether it is a regular expression at all.
