@@ -157,7 +157,9 @@ impl Running {
             };
             let shown = portcullis_value::repr_str(&path.to_string_lossy());
             log.info("filter", format!("Added logfile: {shown} (pos = {position}, hash = {hash})"));
-            let position = if tail { position } else { self.young_from(&path, position) };
+            // The jail before this one was there when the lines came: none of them is old.
+            let position = if tail || inherited { position } else { self.young_from(&path, position) };
+            self.read.insert(Arc::clone(&path), Position { first_line: hash.to_string(), position });
             self.watch().follow(Follow {
                 jail: Arc::clone(&jail),
                 path,
