@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crossbeam_channel::bounded;
 use portcullis_jail::action::Action;
@@ -22,6 +23,9 @@ use crate::events::Event;
 use crate::journal::{Selection, Start};
 use crate::store::{Position, Restorable};
 use crate::watch::{Follow, FollowJournal, JournalWatch, Sought, seek};
+
+/// So long a jail waits for the first of its earlier bans.
+const LONG_PATIENCE: Duration = Duration::from_secs(600);
 
 impl Running {
     pub(super) fn set_definition(&mut self, what: JailSet) -> Answer {
@@ -72,6 +76,8 @@ impl Running {
         self.surroundings.log.write_as(&line, Event::new(Kind::State).jail(&name).text("started"));
         if !self.definition.jail.dry_run {
             self.restoring = self.restorable();
+            // Before the first line is judged: without its bans the jail would ban anew.
+            self.restoring.wait(LONG_PATIENCE);
         }
         self.legacy = Legacy::default();
         Ok(())

@@ -36,7 +36,7 @@ const KEEP_POSITIONS: Duration = Duration::from_secs(10);
 /// How often a jail looks after itself when nothing else wakes it.
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
 /// So many restored bans are taken between two looks at the inboxes: new ones do not wait for old ones.
-const RESTORE_PORTION: usize = 200;
+const RESTORE_PORTION: usize = 1000;
 /// So many of them are given to the actions before those have carried them out, and then they are given time.
 const RESTORE_AHEAD: usize = 4000;
 const AHEAD_PAUSE: Duration = Duration::from_millis(1);
@@ -188,6 +188,13 @@ impl Running {
         if !self.restoring.is_over() && !self.is_ahead() {
             let portion = self.restoring.take(RESTORE_PORTION);
             self.waits = portion.is_empty();
+            if let Some(expected) = self.restoring.expected() {
+                // What grows step by step leaves holes behind.
+                self.definition.jail.bans.reserve(expected);
+                for worker in self.workers.values() {
+                    worker.order(worker::Order::Expect(expected));
+                }
+            }
             self.restore(portion);
         }
         for ticket in self.prolongs.due() {

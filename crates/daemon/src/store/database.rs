@@ -255,6 +255,25 @@ impl Database {
         self.read(rule.now, read);
     }
 
+    /// How many they are at most.
+    pub fn expected(&mut self, rule: &Restore<'_>) -> usize {
+        let count = |database: &mut Self| {
+            let Some(connection) = &database.connection else { return Ok(0) };
+            let sql =
+                "SELECT count(*) FROM bips WHERE jail = ?1 AND (timeofban + bantime > ?2 OR bantime <= -1)";
+            connection.query_row(sql, params![rule.jail, rule.now.0], |row| row.get::<_, i64>(0))
+        };
+        self.read(rule.now, count).and_then(|count| usize::try_from(count).ok()).unwrap_or(0)
+    }
+
+    /// Gives back the memory that a large piece of work has taken.
+    pub fn settle(&mut self) {
+        if let Some(connection) = &self.connection {
+            // Nothing depends on it.
+            let _ = connection.execute_batch("PRAGMA shrink_memory");
+        }
+    }
+
     /// Earlier bans of an offender in one jail, or in all.
     pub fn history(&mut self, jail: &str, id: &str, all_jails: bool, now: Timestamp) -> Option<History> {
         self.read(now, |database| {

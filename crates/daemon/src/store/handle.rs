@@ -215,6 +215,7 @@ impl Store {
         self.send(Message::Ask(Box::new(move |database, _| {
             let mut parcel = Parcel::default();
             let rule = Restore { jail: &jail, bantime: &bantime, increment: grows, maxtime, now };
+            parcel.expected = database.expected(&rule);
             database.restorable(&rule, &mut |ticket| {
                 parcel.push(ticket);
                 if parcel.len() == PARCEL {
@@ -223,6 +224,7 @@ impl Store {
                 }
             });
             let _ = sender.send(parcel);
+            database.settle();
         })));
         Restorable::new(parcels)
     }

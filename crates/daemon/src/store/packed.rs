@@ -1,6 +1,8 @@
 //! Bans on their way from the database to their jail: a hundred thousand of them wait for the firewall, in little room.
 
-use crossbeam_channel::{Receiver, TryRecvError};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
 use portcullis_jail::failure::Data;
 use portcullis_jail::{Id, MatchedLine, Ticket, Timestamp};
 use portcullis_value::Value;
@@ -8,9 +10,14 @@ use portcullis_value::Value;
 /// So many go in one parcel.
 pub(super) const PARCEL: usize = 1000;
 
+/// Room is made for so many at most before they come.
+const MOST_EXPECTED: usize = 1_000_000;
+
 /// Tickets from the database.
 #[derive(Debug, Default)]
 pub(super) struct Parcel {
+    /// So many are on record, if that is known: in the first parcel.
+    pub(super) expected: usize,
     /// The texts of all identities, one after the other.
     texts: String,
     rows: Vec<Row>,
@@ -23,8 +30,15 @@ struct Row {
     bancount: u32,
     failures: u32,
     time: Timestamp,
-    bantime: Option<Value>,
+    bantime: Option<Seconds>,
     more: Option<Box<More>>,
+}
+
+/// A number of seconds; whether it is whole is shown to users.
+#[derive(Clone, Copy, Debug)]
+enum Seconds {
+    Int(i64),
+    Float(f64),
 }
 
 #[derive(Debug)]
@@ -43,17 +57,26 @@ impl Parcel {
         let Ticket { id, ip, time, bantime, bancount, failures, matches, data, .. } = ticket;
         self.texts.push_str(id.text());
         let bare = ip.is_none() && matches.is_empty() && data.is_empty();
+        let bantime = match bantime {
+            Some(Value::Int(seconds)) => Some(Seconds::Int(seconds)),
+            Some(Value::Float(seconds)) => Some(Seconds::Float(seconds)),
+            _ => None,
+        };
         let more = (!bare).then(|| Box::new(More { ip, matches, data }));
         self.rows.push(Row { end: self.texts.len() as u32, bancount, failures, time, bantime, more });
     }
 
     fn unpack(self) -> impl Iterator<Item = Ticket> + Send {
-        let Parcel { texts, rows } = self;
+        let Parcel { texts, rows, .. } = self;
         let mut begin = 0;
         rows.into_iter().map(move |row| {
             let Row { end, bancount, failures, time, bantime, more } = row;
             let id = Id::new(texts.get(begin..end as usize).unwrap_or_default());
             begin = end as usize;
+            let bantime = bantime.map(|seconds| match seconds {
+                Seconds::Int(seconds) => Value::Int(seconds),
+                Seconds::Float(seconds) => Value::Float(seconds),
+            });
             let More { ip, matches, data } =
                 more.map_or(More { ip: None, matches: Vec::new(), data: Data::new() }, |more| *more);
             Ticket { id, ip, time, bantime, bancount, failures, matches, data, restored: true }
@@ -69,11 +92,13 @@ pub struct Restorable {
     here: Box<dyn Iterator<Item = Ticket> + Send>,
     /// So many are here.
     count: usize,
+    /// So many there are in all, until somebody has asked.
+    expected: usize,
 }
 
 impl Default for Restorable {
     fn default() -> Self {
-        Restorable { parcels: None, last: None, here: Box::new(std::iter::empty()), count: 0 }
+        Restorable { parcels: None, last: None, here: Box::new(std::iter::empty()), count: 0, expected: 0 }
     }
 }
 
@@ -89,6 +114,21 @@ impl Restorable {
         others.for_each(|ticket| last.push(ticket));
         self.last = Some(last).filter(|last| last.len() > 0);
         self
+    }
+
+    /// Waits until the first are here, or it is known that there are none.
+    pub fn wait(&mut self, patience: Duration) {
+        let Some(parcels) = self.parcels.as_ref().filter(|_| self.count == 0) else { return };
+        match parcels.recv_timeout(patience) {
+            Ok(parcel) => self.open(parcel),
+            Err(RecvTimeoutError::Disconnected) => self.parcels = None,
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+    }
+
+    /// How many there are in all, about: once, as soon as the database has told.
+    pub fn expected(&mut self) -> Option<usize> {
+        Some(std::mem::take(&mut self.expected).min(MOST_EXPECTED)).filter(|expected| *expected > 0)
     }
 
     /// Whether all have been taken.
@@ -144,6 +184,7 @@ impl Restorable {
 
     fn open(&mut self, parcel: Parcel) {
         self.count = parcel.len();
+        self.expected = self.expected.max(parcel.expected);
         self.here = Box::new(parcel.unpack());
     }
 }
@@ -211,6 +252,6 @@ mod tests {
 
     #[test]
     fn a_hundred_thousand_that_wait_take_less_than_ten_megabytes() {
-        assert!(size_of::<Row>() <= 80, "{}", size_of::<Row>());
+        assert!(size_of::<Row>() <= 56, "{}", size_of::<Row>());
     }
 }

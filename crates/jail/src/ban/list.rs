@@ -112,6 +112,13 @@ impl Bans {
         }
     }
 
+    /// So many more will come: what grows step by step leaves holes in memory behind.
+    pub fn reserve(&mut self, bans: usize) {
+        let bans = bans.min(self.bound);
+        self.slots.reserve_exact(bans);
+        self.by_id.reserve(bans);
+    }
+
     /// Other bounds than a million bans and 64 MiB of lines. Bans beyond the bound end early: [`expired`](Self::expired)
     /// returns those that end first. Beyond the bound of bytes, the oldest bans' lines and captures are forgotten.
     #[must_use]

@@ -142,6 +142,11 @@ impl Ledger {
         }
     }
 
+    /// So many more will come.
+    pub(super) fn reserve(&mut self, bans: usize) {
+        self.bans.reserve(bans);
+    }
+
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.bans.len()

@@ -80,6 +80,8 @@ pub(crate) enum Order {
     States(Arc<[Id]>, Sender<States>),
     /// A method is called by hand.
     Call(Call, Sender<Result<Value, Exception>>),
+    /// About so many bans come from the database.
+    Expect(usize),
     /// All bans that the database knows have been ordered.
     Settled,
     /// Lift all bans, stop, end.
@@ -365,6 +367,7 @@ impl Working {
             Order::Check(ticket) => self.check(&ticket),
             Order::Inquire(id) => self.inquire(&id),
             Order::Verify => self.verify(),
+            Order::Expect(bans) => self.ledger.reserve(bans),
             Order::Settled => {
                 self.settled = true;
                 self.clear_away();

@@ -1,6 +1,6 @@
 //! The end of bans: what we say is lifted, is lifted. Where the kernel still has it, that is told, and it is tried again.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -130,9 +130,11 @@ impl Working {
     }
 
     fn sweep(&mut self) {
-        let wanted: HashSet<IpNet> = self.ledger.ids().filter_map(|id| Some(id.net()?.trunc())).collect();
+        let mut wanted: Vec<IpNet> = Vec::with_capacity(self.ledger.len());
+        wanted.extend(self.ledger.ids().filter_map(|id| Some(id.net()?.trunc())));
+        wanted.sort_unstable();
         let Some(_alone) = self.carriage.shelter.alone(self.number) else { return };
-        match self.carrier.sweep(&|net| wanted.contains(net)) {
+        match self.carrier.sweep(&|net| wanted.binary_search(net).is_ok()) {
             Ok(0) => {}
             Ok(surplus) => {
                 let text = format!(
