@@ -437,7 +437,7 @@ impl Running {
     pub(super) fn carry_out(&mut self, effects: Vec<Effect>, done: &Done) {
         let name = Arc::clone(self.definition.name());
         let events = self.surroundings.log.events().clone();
-        let mut remembered = effects.iter().filter(|effect| matches!(effect, Effect::Remember(_))).count();
+        self.remember(&effects);
         // In a dry run, what would be done stands between the lines.
         let together = !self.surroundings.dry_run;
         // What else is ordered stands in the order of the effects.
@@ -480,16 +480,7 @@ impl Running {
                 }
                 // The kernel keeps a ban a minute longer than it was to last: ours can wait as well.
                 Effect::Prolong(ticket, after) => self.prolongs.put_off(ticket, after),
-                Effect::Remember(ticket) => {
-                    let bantime =
-                        ticket.bantime.clone().unwrap_or_else(|| self.definition.jail.bans.bantime());
-                    // The place in the log and the bans that its lines caused are written together: it goes with the last of
-                    // them. Should we be killed in between, the lines are judged again, and nobody is passed over.
-                    remembered -= 1;
-                    let positions = if remembered == 0 { self.new_positions() } else { IndexMap::new() };
-                    self.surroundings.store.banned(&name, &ticket, &bantime, positions);
-                    self.positions_kept = Instant::now();
-                }
+                Effect::Remember(_) => {}
                 Effect::StillHere(ticket) => {
                     for worker in self.workers.values() {
                         worker.order(worker::Order::Check(Arc::clone(&ticket)));
@@ -510,6 +501,25 @@ impl Running {
                     self.surroundings.log.write_as(&LogLine::new(Level::NOTICE, "actions", text), event);
                 }
             }
+        }
+    }
+
+    /// Gives the database what it is to keep: before the actions start, for they may ask it (`<ipmatches>`).
+    fn remember(&mut self, effects: &[Effect]) {
+        let mut tickets = effects
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::Remember(ticket) => Some(ticket),
+                _ => None,
+            })
+            .peekable();
+        while let Some(ticket) = tickets.next() {
+            let bantime = ticket.bantime.clone().unwrap_or_else(|| self.definition.jail.bans.bantime());
+            // The place in the log and the bans that its lines caused are written together: it goes with the last of them. Should
+            // we be killed in between, the lines are judged again, and nobody is passed over.
+            let positions = if tickets.peek().is_none() { self.new_positions() } else { IndexMap::new() };
+            self.surroundings.store.banned(self.definition.name(), ticket, &bantime, positions);
+            self.positions_kept = Instant::now();
         }
     }
 

@@ -160,21 +160,16 @@ impl Restorable {
         let mut rest = std::mem::take(self);
         let mut found = Vec::new();
         let mut left = Parcel::default();
-        loop {
-            let some = rest.take(usize::MAX);
-            if some.is_empty() {
-                match rest.parcels.take().map(|parcels| (parcels.recv(), parcels)) {
-                    Some((Ok(parcel), parcels)) => {
-                        rest.open(parcel);
-                        rest.parcels = Some(parcels);
-                        continue;
-                    }
-                    // Those that follow, if any, are taken in the next round.
-                    Some((Err(_), _)) if rest.last.is_some() => continue,
-                    _ => break,
+        while !rest.is_over() {
+            if rest.count == 0
+                && let Some(parcels) = &rest.parcels
+            {
+                match parcels.recv() {
+                    Ok(parcel) => rest.open(parcel),
+                    Err(_) => rest.parcels = None,
                 }
             }
-            for ticket in some {
+            for ticket in rest.take(usize::MAX) {
                 if meant(&ticket) { found.push(ticket) } else { left.push(ticket) }
             }
         }

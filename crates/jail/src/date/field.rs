@@ -100,7 +100,10 @@ pub(crate) fn write_out(pattern: &str, year: i16) -> Result<Written, DateError> 
         written.name.push_str(literal);
         written.regex.push_str(literal);
         formatted += literal.chars().count();
-        let key = key_of(after);
+        let (key, length) = named_key(after).unwrap_or_else(|| {
+            let key = key_of(after);
+            (key, key.len())
+        });
         let Some((name, regex)) = field(key) else {
             let reason = complaint(after, formatted, fields);
             return Err(DateError::Pattern { pattern: pattern.to_owned(), reason });
@@ -114,11 +117,17 @@ pub(crate) fn write_out(pattern: &str, year: i16) -> Result<Written, DateError> 
         written.any_case |= NAMES.contains(&key);
         formatted += key.len() + 4;
         fields += 1;
-        rest = &after[key.len()..];
+        rest = &after[length..];
     }
     written.name.push_str(rest);
     written.regex.push_str(rest);
     Ok(written)
+}
+
+/// The key of a conversion that is written as Fail2ban would write it, `%(Y)s`, and how long that is without the percent sign.
+fn named_key(text: &str) -> Option<(&str, usize)> {
+    let (key, _) = text.strip_prefix('(')?.split_once(")s")?;
+    field(key).is_some().then_some((key, key.len() + 3))
 }
 
 /// The letter or `Ex` and letter at the start of `text`.
@@ -165,6 +174,7 @@ mod tests {
         assert_eq!(written.name, "Year-ExDay% MON");
         assert!(written.regex.starts_with(r"(?P<Y>\d{4})-(?P<d>[1-2]\d|0[1-9]|3[0-1])% (?P<b>jan|"));
         assert!(written.any_case);
+        assert_eq!(write_out("%(Y)s-%(Exd)s%% %(b)s", 2026).unwrap().regex, written.regex);
         assert_eq!(write_out("%ExY", 2026).unwrap().regex, r"(?P<Y>20[012]\d)");
         assert_eq!(write_out("%ExY", 2027).unwrap().regex, r"(?P<Y>20[0123]\d)");
     }
