@@ -166,7 +166,9 @@ fn behind_a_restore(table: &mut Table) {
         let log = scene.peer.log();
         let line = |text: &str| log.lines().position(|line| line.contains(text));
         let last = format!("Restore Ban {}", offender(counts[side] - 1));
-        assert!(line("] Ban 192.0.2.100") < line(&last), "the restore was over before the failure");
+        // The genuine one bans when all the others are restored.
+        let during = line("] Ban 192.0.2.100") < line(&last);
+        assert!(during || side == 0, "the restore was over before the failure");
         took
     });
     let what = "a new ban while 100,000 are being restored (genuine: 100)";
