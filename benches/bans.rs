@@ -47,9 +47,9 @@ fn main() {
                 ("latency", latency),
                 ("banip", banip),
                 ("restore", restore),
-                ("behind", behind_a_restore),
                 ("many", a_hundred_thousand),
                 ("mail", slow_mail),
+                ("behind", behind_a_restore),
                 ("expire", expire),
             ];
             for (name, measure) in all {
