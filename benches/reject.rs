@@ -6,37 +6,14 @@
 #![allow(clippy::panic, clippy::unwrap_used)]
 
 use std::hint::black_box;
-use std::net::IpAddr;
 
 use portcullis_compliance::genuine_root;
 use portcullis_config::{Source, read_filter};
-use portcullis_jail::action::Script;
 use portcullis_jail::filter::{Filter, Moment, Status};
-use portcullis_jail::{History, Id, Outside, Page, Timestamp};
+use portcullis_jail::{Nobody, Page, Timestamp};
 use rustix::time::{ClockId, clock_gettime};
 
 mod logs;
-
-/// Who knows nothing.
-struct Nobody;
-
-impl Outside for Nobody {
-    fn resolve(&mut self, _: &str) -> Result<Vec<IpAddr>, String> {
-        Ok(Vec::new())
-    }
-    fn host_of(&mut self, _: IpAddr) -> Option<String> {
-        None
-    }
-    fn is_own(&mut self, _: &Id) -> bool {
-        false
-    }
-    fn run(&mut self, _: &Script) -> Result<i32, String> {
-        Err("nothing is run here".into())
-    }
-    fn history(&mut self, _: &Id, _: bool) -> Option<History> {
-        None
-    }
-}
 
 /// This thread's nanoseconds on a CPU.
 fn cpu() -> u64 {

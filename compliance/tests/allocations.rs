@@ -6,9 +6,9 @@
 
 mod corpus;
 
-use corpus::stock::{Nobody, Stock};
-use portcullis_jail::Timestamp;
+use corpus::stock::Stock;
 use portcullis_jail::filter::{Filter, Moment, Status};
+use portcullis_jail::{Nobody, Timestamp};
 use serde_json::Map;
 
 /// 2005-08-14 10:00:00 UTC, when most of the samples were written. The log is followed, so that no line is too old.

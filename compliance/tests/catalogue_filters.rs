@@ -6,9 +6,9 @@
 mod corpus;
 
 use corpus::checks;
-use corpus::stock::{Nobody, Stock};
-use portcullis_jail::Timestamp;
+use corpus::stock::Stock;
 use portcullis_jail::filter::Moment;
+use portcullis_jail::{Nobody, Timestamp};
 use serde_json::{Map, Value};
 
 /// 2026-11-22 11:00:00 UTC.

@@ -7,9 +7,9 @@ mod corpus;
 
 use std::time::Duration;
 
-use corpus::stock::{Nobody, Stock};
-use portcullis_jail::Timestamp;
+use corpus::stock::Stock;
 use portcullis_jail::filter::{Filter, Moment, Verdict};
+use portcullis_jail::{Nobody, Timestamp};
 use serde_json::Map;
 
 /// 2026-11-22 11:00:00 UTC.

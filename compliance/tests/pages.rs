@@ -9,10 +9,10 @@ mod corpus;
 use std::net::IpAddr;
 use std::process::Command;
 
-use corpus::stock::{Nobody, Stock};
+use corpus::stock::Stock;
 use portcullis_compliance::{Random, workspace};
 use portcullis_jail::filter::{CountedHit, Filter, Moment, Stamps, Verdict};
-use portcullis_jail::{Id, Outside, Page, Timestamp, action, outside};
+use portcullis_jail::{Outside, Page, Timestamp};
 use serde_json::Map;
 
 /// 2005-08-14 10:00:00 UTC, when most of the samples were written.
@@ -25,18 +25,6 @@ impl Outside for Names {
     fn resolve(&mut self, name: &str) -> Result<Vec<IpAddr>, String> {
         let addresses = ["192.0.2.1", "2001:db8::1"].map(|text| text.parse().unwrap());
         Ok(addresses.into_iter().take(name.len() % 3).collect())
-    }
-    fn host_of(&mut self, address: IpAddr) -> Option<String> {
-        Nobody.host_of(address)
-    }
-    fn is_own(&mut self, id: &Id) -> bool {
-        Nobody.is_own(id)
-    }
-    fn run(&mut self, script: &action::Script) -> Result<i32, String> {
-        Nobody.run(script)
-    }
-    fn history(&mut self, id: &Id, all: bool) -> Option<outside::History> {
-        Nobody.history(id, all)
     }
 }
 

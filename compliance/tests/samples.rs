@@ -7,12 +7,12 @@ mod corpus;
 
 use std::collections::BTreeMap;
 
-use corpus::stock::{Nobody, Stock};
+use corpus::stock::Stock;
 use corpus::{Check, checks};
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use portcullis_jail::filter::{DatedLine, Filter, Moment, Verdict};
-use portcullis_jail::{Id, Timestamp};
+use portcullis_jail::{Id, Nobody, Timestamp};
 use serde_json::{Map, Value};
 
 /// 2005-08-14 12:00:00 CEST, as the corpus has it.

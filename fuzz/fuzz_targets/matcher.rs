@@ -3,31 +3,9 @@
 //! The input is a prefregex (may be empty), a failregex and lines, each a line.
 #![no_main]
 
-use std::net::IpAddr;
-
 use libfuzzer_sys::fuzz_target;
 use portcullis_jail::filter::{Filter, Moment};
-use portcullis_jail::{Id, Outside, Timestamp, action, outside};
-
-struct Nobody;
-
-impl Outside for Nobody {
-    fn resolve(&mut self, _: &str) -> Result<Vec<IpAddr>, String> {
-        Ok(Vec::new())
-    }
-    fn host_of(&mut self, _: IpAddr) -> Option<String> {
-        None
-    }
-    fn is_own(&mut self, _: &Id) -> bool {
-        false
-    }
-    fn run(&mut self, _: &action::Script) -> Result<i32, String> {
-        Err(String::new())
-    }
-    fn history(&mut self, _: &Id, _: bool) -> Option<outside::History> {
-        None
-    }
-}
+use portcullis_jail::{Nobody, Timestamp};
 
 const AT: Moment = Moment { now: Timestamp(1_795_345_200.0), in_operation: true };
 

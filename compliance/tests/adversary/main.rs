@@ -19,10 +19,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use corpus::checks;
-use corpus::stock::{Nobody, Stock};
+use corpus::stock::Stock;
 use portcullis_compliance::skip;
-use portcullis_jail::Timestamp;
 use portcullis_jail::filter::{Filter, Moment};
+use portcullis_jail::{Nobody, Timestamp};
 use python::{Answer, Python, Shape};
 use serde_json::{Map, Value};
 

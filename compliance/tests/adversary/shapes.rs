@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use portcullis_compliance::{Comparison, both};
+use portcullis_jail::Nobody;
 use serde_json::Map;
 
-use super::corpus::stock::{Nobody, Stock};
+use super::corpus::stock::Stock;
 use super::python::Shape;
 use super::{AT, LIMIT, LINE, cost};
 

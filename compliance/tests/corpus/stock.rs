@@ -1,38 +1,16 @@
 //! Fail2ban's stock configuration with the corpus' own filters, and our filters set up from it.
 
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
 use portcullis_compliance::{genuine_root, skip, workspace};
 use portcullis_config::{Request, Source, read};
+use portcullis_jail::Timestamp;
 use portcullis_jail::filter::Filter;
-use portcullis_jail::{Id, Outside, Timestamp, action, outside};
 use serde_json::{Map, Value};
 
 /// A moment in 2026. Which years are believed goes by the year of the program's start, whatever time a test says it is.
 const STARTED: Timestamp = Timestamp(1_790_000_000.0);
-
-/// Nobody answers.
-pub(crate) struct Nobody;
-
-impl Outside for Nobody {
-    fn resolve(&mut self, _: &str) -> Result<Vec<IpAddr>, String> {
-        Ok(Vec::new())
-    }
-    fn host_of(&mut self, _: IpAddr) -> Option<String> {
-        None
-    }
-    fn is_own(&mut self, _: &Id) -> bool {
-        false
-    }
-    fn run(&mut self, _: &action::Script) -> Result<i32, String> {
-        Err("nothing is run here".into())
-    }
-    fn history(&mut self, _: &Id, _: bool) -> Option<outside::History> {
-        None
-    }
-}
 
 /// The genuine configuration with the corpus' own filters beside the stock ones, in a directory of its own.
 pub(crate) struct Stock {

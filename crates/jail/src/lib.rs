@@ -24,6 +24,6 @@ pub mod time;
 pub use event::{Level, LogLine};
 pub use failure::{Failure, MatchedLine, Ticket};
 pub use id::{Family, Id};
-pub use outside::{History, Outside};
+pub use outside::{History, Nobody, Outside};
 pub use page::Page;
 pub use time::Timestamp;

@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use portcullis_jail::filter::{Filter, Moment, Status, Verdict};
-use portcullis_jail::{Id, Outside, Timestamp, action, outside};
+use portcullis_jail::{Outside, Timestamp};
 
 /// 2005-08-14 10:00:00 UTC.
 const NOW: Timestamp = Timestamp(1_124_013_600.0);
@@ -20,18 +20,6 @@ impl Outside for World {
             "two.example" => Ok(vec!["192.0.2.7".parse().unwrap(), "2001:db8::7".parse().unwrap()]),
             _ => Err("[Errno -2] Name or service not known".into()),
         }
-    }
-    fn host_of(&mut self, _: IpAddr) -> Option<String> {
-        None
-    }
-    fn is_own(&mut self, _: &Id) -> bool {
-        false
-    }
-    fn run(&mut self, _: &action::Script) -> Result<i32, String> {
-        Err("nothing is run here".into())
-    }
-    fn history(&mut self, _: &Id, _: bool) -> Option<outside::History> {
-        None
     }
 }
 

@@ -102,31 +102,8 @@ impl Filter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Nobody;
     use crate::filter::Status;
-
-    struct Nobody;
-
-    impl Outside for Nobody {
-        fn resolve(&mut self, _: &str) -> Result<Vec<std::net::IpAddr>, String> {
-            Ok(Vec::new())
-        }
-
-        fn host_of(&mut self, _: std::net::IpAddr) -> Option<String> {
-            None
-        }
-
-        fn is_own(&mut self, _: &crate::Id) -> bool {
-            false
-        }
-
-        fn run(&mut self, _: &crate::action::Script) -> Result<i32, String> {
-            Err(String::new())
-        }
-
-        fn history(&mut self, _: &crate::Id, _: bool) -> Option<crate::History> {
-            None
-        }
-    }
 
     fn explained(line: &str) -> Explanation {
         let mut filter = Filter::new();

@@ -104,12 +104,11 @@ fn tell(ticket: &mut Ticket, seconds: Option<Number>, why: Option<&str>) {
 
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
 
     use jiff::tz::TimeZone;
 
     use super::*;
-    use crate::{History, Timestamp, action};
+    use crate::{History, Timestamp};
 
     const NOW: Timestamp = Timestamp(1_795_370_000.0);
 
@@ -117,18 +116,6 @@ mod tests {
     struct World;
 
     impl Outside for World {
-        fn resolve(&mut self, _: &str) -> Result<Vec<IpAddr>, String> {
-            Ok(Vec::new())
-        }
-        fn host_of(&mut self, _: IpAddr) -> Option<String> {
-            None
-        }
-        fn is_own(&mut self, _: &Id) -> bool {
-            false
-        }
-        fn run(&mut self, _: &action::Script) -> Result<i32, String> {
-            Err("nothing is run here".into())
-        }
         fn history(&mut self, _: &Id, _: bool) -> Option<History> {
             Some(History { count: 3, last: NOW.plus(-1000.0), bantime: Value::Int(600) })
         }
