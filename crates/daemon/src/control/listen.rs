@@ -3,7 +3,7 @@
 
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,10 @@ use super::client::Client;
 
 /// So many clients are served at the same time.
 const CLIENTS: usize = 128;
+/// So many threads wait for the next client, if no more than so many are being served.
+const LISTENING: usize = 2;
+/// The stack of each of them, in bytes.
+const STACK: usize = 512 * 1024;
 /// So long a client has its place for certain: time to send a request.
 const GRACE: Duration = Duration::from_millis(100);
 /// How long the answer to `stop` may take to get out before the process ends.
@@ -89,6 +93,61 @@ impl Shared {
     }
 }
 
+/// Where clients come in. Whoever takes one in serves it as well: that a thread waits already spares the client the time in which
+/// one is made.
+struct Door {
+    socket: UnixListener,
+    server: Arc<Server>,
+    shared: Arc<Shared>,
+    group: bool,
+    /// Threads that wait for a client.
+    listening: AtomicUsize,
+}
+
+impl Door {
+    /// One more thread that waits for clients.
+    fn post(self: &Arc<Self>) -> std::io::Result<()> {
+        self.listening.fetch_add(1, Ordering::Relaxed);
+        let door = Arc::clone(self);
+        let thread = std::thread::Builder::new().name("f2b/control".into()).stack_size(STACK);
+        let posted = thread.spawn(move || door.keep());
+        posted.map(drop).inspect_err(|_| _ = self.listening.fetch_sub(1, Ordering::Relaxed))
+    }
+
+    /// Takes in and serves one client after the other, while there are not threads enough that wait for one.
+    fn keep(self: Arc<Self>) {
+        loop {
+            let Some(client) = self.client() else { continue };
+            // The last one who listened has another to take its place; without a thread the client is dropped.
+            if self.listening.fetch_sub(1, Ordering::Relaxed) == 1 && self.post().is_err() {
+                self.listening.fetch_add(1, Ordering::Relaxed);
+                continue;
+            }
+            client.serve();
+            if self.listening.fetch_add(1, Ordering::Relaxed) >= LISTENING {
+                self.listening.fetch_sub(1, Ordering::Relaxed);
+                return;
+            }
+        }
+    }
+
+    /// The next client that has a place.
+    fn client(&self) -> Option<Client> {
+        let Ok((stream, _)) = self.socket.accept() else {
+            // Out of descriptors or memory: others will give some back.
+            std::thread::sleep(Duration::from_millis(50));
+            return None;
+        };
+        let who = Who::is_at(&stream, self.group);
+        let connection = Arc::new(Connection { stream, waiting: Mutex::new(Some(Instant::now())) });
+        while !self.shared.takes(&connection) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let (server, shared) = (Arc::clone(&self.server), Arc::clone(&self.shared));
+        Some(Client { connection, server, shared, who })
+    }
+}
+
 /// A handle on the control socket.
 pub(crate) struct Control {
     shared: Arc<Shared>,
@@ -99,30 +158,13 @@ impl Control {
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub(crate) fn start(listener: UnixListener, server: Arc<Server>, group: bool) -> std::io::Result<Self> {
+    pub(crate) fn start(socket: UnixListener, server: Arc<Server>, group: bool) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let control = Control { shared: Arc::clone(&shared) };
-        std::thread::Builder::new().name("f2b/control".into()).spawn(move || {
-            loop {
-                let Ok((stream, _)) = listener.accept() else {
-                    // Out of descriptors or memory: others will give some back.
-                    std::thread::sleep(Duration::from_millis(50));
-                    continue;
-                };
-                let who = Who::is_at(&stream, group);
-                let connection = Arc::new(Connection { stream, waiting: Mutex::new(Some(Instant::now())) });
-                while !shared.takes(&connection) {
-                    std::thread::sleep(Duration::from_millis(5));
-                }
-                let (server, shared) = (Arc::clone(&server), Arc::clone(&shared));
-                let client = Client { connection, server, shared, who };
-                // Without a thread the client is dropped, and its place is free again.
-                let _ = std::thread::Builder::new()
-                    .name("f2b/client".into())
-                    .stack_size(512 * 1024)
-                    .spawn(move || client.serve());
-            }
-        })?;
+        let door = Arc::new(Door { socket, server, shared, group, listening: AtomicUsize::new(0) });
+        for _ in 0..LISTENING {
+            door.post()?;
+        }
         Ok(control)
     }
 
