@@ -29,6 +29,7 @@
 
 mod compare;
 mod cpu;
+mod dated;
 mod gate;
 mod hosts;
 mod journal;
@@ -41,6 +42,7 @@ mod syslog;
 
 pub use compare::{Comparison, diff};
 pub use cpu::children_cpu;
+pub use dated::Dated;
 pub use gate::{Attempt, Gate};
 pub use hosts::{ATTACKER, FRIEND, Host, Hosts, SERVER};
 pub use journal::{Fields, Journal};

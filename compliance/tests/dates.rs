@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use jiff::tz::TimeZone;
-use portcullis_compliance::{Comparison, Peer, Who};
+use portcullis_compliance::{Comparison, Dated, Peer, Who};
 use portcullis_jail::Timestamp;
 use portcullis_jail::date::{Detector, Zones};
 
@@ -44,40 +44,22 @@ const ZONES: [&str; 12] =
     ["Z", "UTC", "GMT", "+0200", "+02:00", "-0530", "+02", "CEST", "EST", "MSK", "+2", "utc"];
 const FRACTIONS: [&str; 8] = ["", "", ".123", ",981", ".123456", ".1234567", ".5", "."];
 
-/// What a strftime-like pattern makes of random fields: `Y` year, `b` month's name, `_d` day padded with a blank, …
+/// What a strftime-like pattern makes of random fields, which need not be a date.
 fn dated(random: &mut Random, format: &str) -> String {
     let (year, month, day) = (1998 + random.below(35), random.below(13), random.below(33));
     let (hour, minute, second) = (random.below(25), random.below(60), random.below(61));
-    let mut out = String::new();
-    let mut chars = format.chars();
-    while let Some(c) = chars.next() {
-        if c != '%' {
-            out.push(c);
-            continue;
-        }
-        let _ = match chars.next() {
-            Some('Y') => write!(out, "{year}"),
-            Some('y') => write!(out, "{:02}", year % 100),
-            Some('m') => write!(out, "{month:02}"),
-            Some('n') => write!(out, "{month}"),
-            Some('d') => write!(out, "{day:02}"),
-            Some('e') => write!(out, "{day:2}"),
-            Some('H') => write!(out, "{hour:02}"),
-            Some('k') => write!(out, "{hour:2}"),
-            Some('I') => write!(out, "{}", hour % 12 + 1),
-            Some('M') => write!(out, "{minute:02}"),
-            Some('S') => write!(out, "{second:02}"),
-            Some('b') => write!(out, "{}", random.of(&MONTHS)),
-            Some('a') => write!(out, "{}", random.of(&DAYS)),
-            Some('z') => write!(out, "{}", random.of(&ZONES)),
-            Some('f') => write!(out, "{}", random.of(&FRACTIONS)),
-            Some('p') => write!(out, "{}", random.of(&["AM", "PM", "pm"])),
-            Some('s') => write!(out, "{}", 900_000_000 + random.below(1_200_000_000)),
-            Some('@') => write!(out, "@40000000{:016x}", random.next()),
-            other => panic!("{other:?}"),
-        };
-    }
-    out
+    Dated { year, month, day, hour, minute, second }.written(format, |letter| match letter {
+        'n' => month.to_string(),
+        'I' => (hour % 12 + 1).to_string(),
+        'b' => random.of(&MONTHS).to_string(),
+        'a' => random.of(&DAYS).to_string(),
+        'z' => random.of(&ZONES).to_string(),
+        'f' => random.of(&FRACTIONS).to_string(),
+        'p' => random.of(&["AM", "PM", "pm"]).to_string(),
+        's' => (900_000_000 + random.below(1_200_000_000)).to_string(),
+        '@' => format!("@40000000{:016x}", random.next()),
+        other => panic!("{other} in {format}"),
+    })
 }
 
 const FORMATS: [&str; 34] = [

@@ -27,8 +27,6 @@ use Word::{Bool, Float, Int, Text};
 #[derive(Clone, Copy, Debug)]
 struct Style {
     protocol: u8,
-    /// Protocols below 2 need no header, and some writers never write one.
-    header: bool,
     frame: bool,
     list: List,
     text: Form,
@@ -71,153 +69,25 @@ enum Form {
 
 const STYLES: &[Style] = &[
     // og-rek before protocols: no header, byte strings.
-    Style {
-        protocol: 0,
-        header: false,
-        frame: false,
-        list: List::Appends,
-        text: Form::Short,
-        number: Form::Short,
-        memo: false,
-    },
+    Style::new(0, List::Appends, Form::Short, Form::Short),
     // og-rek, protocols 0 to 5; strict about unicode or not.
-    Style {
-        protocol: 0,
-        header: false,
-        frame: false,
-        list: List::Marked,
-        text: Form::DoubleLine,
-        number: Form::Line,
-        memo: false,
-    },
-    Style {
-        protocol: 0,
-        header: false,
-        frame: false,
-        list: List::Marked,
-        text: Form::Unicode,
-        number: Form::DoubleLine,
-        memo: false,
-    },
-    Style {
-        protocol: 1,
-        header: false,
-        frame: false,
-        list: List::Appends,
-        text: Form::LongUnicode,
-        number: Form::Short,
-        memo: false,
-    },
-    Style {
-        protocol: 2,
-        header: true,
-        frame: false,
-        list: List::Appends,
-        text: Form::Short,
-        number: Form::Short,
-        memo: false,
-    },
-    Style {
-        protocol: 2,
-        header: true,
-        frame: false,
-        list: List::Appends,
-        text: Form::LongUnicode,
-        number: Form::Short,
-        memo: false,
-    },
-    Style {
-        protocol: 3,
-        header: true,
-        frame: false,
-        list: List::Appends,
-        text: Form::LongUnicode,
-        number: Form::Short,
-        memo: false,
-    },
-    Style {
-        protocol: 4,
-        header: true,
-        frame: false,
-        list: List::Appends,
-        text: Form::ShortUnicode,
-        number: Form::Short,
-        memo: false,
-    },
-    Style {
-        protocol: 5,
-        header: true,
-        frame: false,
-        list: List::Appends,
-        text: Form::ShortUnicode,
-        number: Form::Short,
-        memo: false,
-    },
+    Style::new(0, List::Marked, Form::DoubleLine, Form::Line),
+    Style::new(0, List::Marked, Form::Unicode, Form::DoubleLine),
+    Style::new(1, List::Appends, Form::LongUnicode, Form::Short),
+    Style::new(2, List::Appends, Form::Short, Form::Short),
+    Style::new(2, List::Appends, Form::LongUnicode, Form::Short),
+    Style::new(3, List::Appends, Form::LongUnicode, Form::Short),
+    Style::new(4, List::Appends, Form::ShortUnicode, Form::Short),
+    Style::new(5, List::Appends, Form::ShortUnicode, Form::Short),
     // Python's own way, and JavaScript's after it.
-    Style {
-        protocol: 0,
-        header: false,
-        frame: false,
-        list: List::MarkedAppend,
-        text: Form::Unicode,
-        number: Form::Line,
-        memo: true,
-    },
-    Style {
-        protocol: 2,
-        header: true,
-        frame: false,
-        list: List::Append,
-        text: Form::LongUnicode,
-        number: Form::Short,
-        memo: true,
-    },
-    Style {
-        protocol: 4,
-        header: true,
-        frame: true,
-        list: List::Appends,
-        text: Form::ShortUnicode,
-        number: Form::Long,
-        memo: true,
-    },
-    Style {
-        protocol: 4,
-        header: true,
-        frame: false,
-        list: List::Append,
-        text: Form::VeryLongUnicode,
-        number: Form::Long,
-        memo: false,
-    },
+    Style::new(0, List::MarkedAppend, Form::Unicode, Form::Line).remembering(),
+    Style::new(2, List::Append, Form::LongUnicode, Form::Short).remembering(),
+    Style::new(4, List::Appends, Form::ShortUnicode, Form::Long).remembering().framed(),
+    Style::new(4, List::Append, Form::VeryLongUnicode, Form::Long),
     // python-pickle; statsd's for graphite; a line of a shell script.
-    Style {
-        protocol: 2,
-        header: true,
-        frame: false,
-        list: List::Appends,
-        text: Form::Long,
-        number: Form::Long,
-        memo: true,
-    },
-    Style {
-        protocol: 0,
-        header: false,
-        frame: false,
-        list: List::MarkedAppend,
-        text: Form::Line,
-        number: Form::DoubleLine,
-        memo: true,
-    },
-    Style {
-        protocol: 0,
-        header: false,
-        frame: false,
-        list: List::Marked,
-        text: Form::Line,
-        number: Form::Line,
-        memo: false,
-    },
+    Style::new(2, List::Appends, Form::Long, Form::Long).remembering(),
+    Style::new(0, List::MarkedAppend, Form::Line, Form::DoubleLine).remembering(),
+    Style::new(0, List::Marked, Form::Line, Form::Line),
 ];
 
 /// Within `quote` as `repr()` and its kin in other languages write it.
@@ -252,6 +122,18 @@ fn raw_unicode(text: &str) -> Vec<u8> {
 }
 
 impl Style {
+    const fn new(protocol: u8, list: List, text: Form, number: Form) -> Self {
+        Style { protocol, frame: false, list, text, number, memo: false }
+    }
+
+    const fn remembering(self) -> Self {
+        Style { memo: true, ..self }
+    }
+
+    const fn framed(self) -> Self {
+        Style { frame: true, ..self }
+    }
+
     fn text(self, text: &str) -> Vec<u8> {
         let length = text.len();
         let counted = |opcode: u8, count: &[u8]| [&[opcode], count, text.as_bytes()].concat();
@@ -332,7 +214,8 @@ impl Style {
             List::MarkedAppend | List::Append => {}
         }
         body.push(b'.');
-        let header: Vec<u8> = if self.header { vec![0x80, self.protocol] } else { Vec::new() };
+        // Protocols below 2 need no header, and not all writers know one.
+        let header: Vec<u8> = if self.protocol >= 2 { vec![0x80, self.protocol] } else { Vec::new() };
         let length = (body.len() as u64).to_le_bytes();
         let frame = if self.frame { [&[0x95][..], &length].concat() } else { Vec::new() };
         [header, frame, body].concat()

@@ -1,8 +1,6 @@
 //! Lines made from what a service prints: `‹ip›`, `‹user›`, `‹date›`, `‹@%Y-%m-%d›` and `‹this|that›` in it become text.
 
-use std::fmt::Write as _;
-
-use portcullis_compliance::Random;
+use portcullis_compliance::{Dated, Random};
 
 use super::{mutate, of_use};
 
@@ -182,33 +180,15 @@ fn alternatives(text: &str) -> Vec<&str> {
 fn dated(random: &mut Random, format: &str) -> String {
     let (year, month, day) = (2024 + random.below(4), 1 + random.below(12), 1 + random.below(30));
     let (hour, minute, second) = (random.below(24), random.below(60), random.below(60));
-    let mut out = String::new();
-    let mut chars = format.chars();
-    while let Some(c) = chars.next() {
-        if c != '%' {
-            out.push(c);
-            continue;
-        }
-        let _ = match chars.next() {
-            Some('Y') => write!(out, "{year}"),
-            Some('y') => write!(out, "{:02}", year % 100),
-            Some('m') => write!(out, "{month:02}"),
-            Some('d') => write!(out, "{day:02}"),
-            Some('e') => write!(out, "{day:2}"),
-            Some('H') => write!(out, "{hour:02}"),
-            Some('k') => write!(out, "{hour:2}"),
-            Some('I') => write!(out, "{:02}", hour % 12 + 1),
-            Some('M') => write!(out, "{minute:02}"),
-            Some('S') => write!(out, "{second:02}"),
-            Some('b') => write!(out, "{}", MONTHS[month - 1]),
-            Some('a') => write!(out, "{}", random.pick(&["Mon", "Tue", "Sun"])),
-            Some('p') => write!(out, "{}", random.pick(&["AM", "PM"])),
-            Some('z') => write!(out, "{}", random.pick(&ZONES)),
-            Some('f') => write!(out, "{}", random.pick(&FRACTIONS)),
-            Some('s') => write!(out, "{}", 1_700_000_000 + random.below(90_000_000)),
-            Some('@') => write!(out, "@40000000{:08x}0a1b2c3d", 1_700_000_000 + random.below(90_000_000)),
-            other => panic!("{other:?} in {format}"),
-        };
-    }
-    out
+    Dated { year, month, day, hour, minute, second }.written(format, |letter| match letter {
+        'I' => format!("{:02}", hour % 12 + 1),
+        'b' => MONTHS[month - 1].to_owned(),
+        'a' => random.pick(&["Mon", "Tue", "Sun"]).to_string(),
+        'p' => random.pick(&["AM", "PM"]).to_string(),
+        'z' => random.pick(&ZONES).to_string(),
+        'f' => random.pick(&FRACTIONS).to_string(),
+        's' => (1_700_000_000 + random.below(90_000_000)).to_string(),
+        '@' => format!("@40000000{:08x}0a1b2c3d", 1_700_000_000 + random.below(90_000_000)),
+        other => panic!("{other} in {format}"),
+    })
 }
