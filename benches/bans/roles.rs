@@ -59,15 +59,17 @@ fn knock(from: IpAddr) -> bool {
     connect(&socket, &SocketAddr::new(SERVER, PORT)).is_ok()
 }
 
-/// On the server: waits until the firewall holds so many bans of the jail, and prints the time (nanoseconds since 1970).
-pub(crate) fn until(firewall: &str, count: usize) {
+/// On the server: waits until the firewall holds the first so many offenders and so many other bans of the jail, and prints the
+/// time (nanoseconds since 1970).
+pub(crate) fn until(firewall: &str, offenders: usize, others: usize) {
+    let count = offenders + others;
     let mut kernel = nft::Firewall::open().unwrap();
     println!("watching");
     std::io::stdout().flush().unwrap();
     let begin = Instant::now();
     loop {
         // A dump of a large set would slow down what is measured: first the last one is waited for.
-        let worth_counting = (1..1000).contains(&count) || last_is_there(&mut kernel, firewall, count);
+        let worth_counting = (1..1000).contains(&count) || last_is_there(&mut kernel, firewall, offenders);
         if worth_counting && counted(&mut kernel, firewall) == count {
             break;
         }
@@ -81,9 +83,11 @@ pub(crate) fn until(firewall: &str, count: usize) {
     println!("{}", SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos());
 }
 
-fn last_is_there(kernel: &mut nft::Firewall, firewall: &str, count: usize) -> bool {
-    let last = IpAddr::from(offender(count.max(1) - 1)).into();
-    firewall != "nftables" || kernel.element(&table(), &set(), &last).unwrap().is_some() == (count > 0)
+fn last_is_there(kernel: &mut nft::Firewall, firewall: &str, offenders: usize) -> bool {
+    let last = IpAddr::from(offender(offenders.max(1) - 1)).into();
+    // There is no set yet, or there is none to begin with.
+    let found = kernel.element(&table(), &set(), &last).unwrap().is_some();
+    firewall != "nftables" || found == (offenders > 0)
 }
 
 fn counted(kernel: &mut nft::Firewall, firewall: &str) -> usize {

@@ -105,7 +105,13 @@ impl Scene {
 
     /// Watches the kernel until it has so many bans; it is being watched when this returns.
     pub(crate) fn watch(&self, count: usize) -> Watcher {
-        Watcher::spawn(role(&self.hosts.server, &["until", self.firewall.name(), &count.to_string()]))
+        self.watch_with(count, 0)
+    }
+
+    /// The same, with so many bans of others besides.
+    pub(crate) fn watch_with(&self, count: usize, others: usize) -> Watcher {
+        let numbers = [count.to_string(), others.to_string()];
+        Watcher::spawn(role(&self.hosts.server, &["until", self.firewall.name(), &numbers[0], &numbers[1]]))
     }
 
     /// From the write of a failure to jail `J`'s log until a connection is refused.
