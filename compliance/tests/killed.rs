@@ -239,3 +239,118 @@ fn after_a_kill_the_same_are_banned_as_under_fail2ban() {
         assert_eq!(genuine, ours, "{}", way.banaction);
     }
 }
+
+/// A jail that bans at the fifth failure and does nothing about it.
+fn five_tries(peer: &Peer) {
+    peer.write("auth.log", "");
+    peer.write(
+        "conf/jail.local",
+        "[J]\nenabled = true\nfilter = dropbear\nlogpath = @DIR@/auth.log\nmaxretry = 5\nfindtime = 600\n\
+         bantime = 600\nbackend = polling\nignoreself = false\naction =\n",
+    );
+    // Without a first line a log has no name by which it is known again.
+    peer.append("auth.log", &wrong_password("198.51.100.1"));
+}
+
+fn fails(peer: &Peer, who: &str, times: usize) {
+    peer.append("auth.log", &wrong_password(who).repeat(times));
+}
+
+fn currently_failed(peer: &Peer) -> String {
+    let status = peer.client(&["status", "J"]).stdout;
+    let line = status.lines().find(|line| line.contains("Currently failed")).unwrap_or_default();
+    line.split_whitespace().last().unwrap_or_default().to_owned()
+}
+
+fn bans(peer: &Peer, who: &str) -> usize {
+    peer.log().matches(&format!("] Ban {who}\n")).count()
+}
+
+#[test]
+fn an_attacker_gains_no_try_by_a_crash_and_loses_none() {
+    let Some(mut peer) = Peer::new(Who::Ours) else { return };
+    let mut random = Random::new(Random::seed("tries"));
+    five_tries(&peer);
+    peer.start();
+    let attackers: Vec<String> = (1..=40).map(|n| format!("192.0.2.{n}")).collect();
+    // Each fails four times, with deaths in between: some after the place in the log was written, some before, some in the
+    // middle of it, some with lines written while nobody was there.
+    let mut failed = 1;
+    for round in 0..4 {
+        for attacker in &attackers {
+            fails(&peer, attacker, 1);
+            failed += 1;
+        }
+        if round == 3 {
+            break;
+        }
+        match round {
+            0 => {
+                // With a ban goes what was counted before it.
+                fails(&peer, "203.0.113.9", 5);
+                peer.wait_log("] Ban 203.0.113.9");
+                wait_for(LIMIT, || (currently_failed(&peer) == "41").then_some(())).unwrap();
+            }
+            1 => sleep(Duration::from_millis(random.below(300) as u64)),
+            _ => sleep(Duration::from_secs(11)),
+        }
+        kill(&mut peer);
+        fails(&peer, &attackers[0], usize::from(round == 2));
+        peer.start();
+    }
+    // The first one has five now, in part while nobody was there.
+    peer.wait_log(&format!("] Ban {}", attackers[0]));
+    wait_for(LIMIT, || (currently_failed(&peer) == "40").then_some(())).unwrap();
+    assert_eq!(failed, 161);
+    for attacker in &attackers[1..] {
+        assert_eq!(bans(&peer, attacker), 0, "{attacker} before the fifth failure\n{}", peer.log());
+    }
+    for attacker in &attackers[1..] {
+        fails(&peer, attacker, 1);
+    }
+    for attacker in &attackers {
+        let banned = wait_for(LIMIT, || (bans(&peer, attacker) > 0).then_some(()));
+        assert!(banned.is_some() && bans(&peer, attacker) == 1, "{attacker}\n{}", peer.log());
+    }
+    // Whoever is banned is not counted on; an end in order forgets, as in Fail2ban, and leaves it a file that it knows.
+    wait_for(LIMIT, || (currently_failed(&peer) == "1").then_some(())).unwrap();
+    peer.stop();
+    peer.start();
+    assert_eq!(currently_failed(&peer), "0", "{}", peer.log());
+    peer.stop();
+}
+
+#[test]
+fn what_fail2ban_has_read_on_is_not_counted_by_us() {
+    let (Some(mut ours), Some(mut genuine)) = (Peer::new(Who::Ours), Peer::new(Who::Genuine)) else { return };
+    five_tries(&ours);
+    five_tries(&genuine);
+    // One log and one database for both.
+    let (log, file) = (genuine.path("auth.log"), genuine.path("f2b.sqlite3"));
+    let jail = std::fs::read_to_string(ours.path("conf/jail.local")).unwrap();
+    let place = ours.path("auth.log");
+    let shared = jail.replace(place.to_str().unwrap(), log.to_str().unwrap());
+    std::fs::write(ours.path("conf/jail.local"), shared).unwrap();
+    let dbfile = format!("[Definition]\ndbfile = {}\n", file.display());
+    for peer in [&ours, &genuine] {
+        peer.write("conf/fail2ban.d/database.local", &dbfile);
+    }
+    ours.start();
+    fails(&genuine, "192.0.2.1", 4);
+    ours.wait_log_times("Found 192.0.2.1", 4);
+    sleep(Duration::from_secs(11));
+    kill(&mut ours);
+    // It takes our database, reads on, and stops in order.
+    genuine.start();
+    fails(&genuine, "192.0.2.2", 1);
+    genuine.wait_log("Found 192.0.2.2");
+    genuine.stop();
+    assert!(!genuine.log().contains(" ERROR "), "{}", genuine.messages(&["ERROR"]));
+    ours.start();
+    assert_eq!(currently_failed(&ours), "0", "{}", ours.log());
+    fails(&genuine, "192.0.2.1", 1);
+    ours.wait_log_times("Found 192.0.2.1", 5);
+    sleep(Duration::from_secs(1));
+    assert_eq!(bans(&ours, "192.0.2.1"), 0, "{}", ours.log());
+    ours.stop();
+}

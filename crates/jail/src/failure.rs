@@ -86,9 +86,14 @@ impl Ticket {
 
     /// Only so many of the last lines.
     pub fn keep_matches(&mut self, maxmatches: usize) {
-        let excess = self.matches.len().saturating_sub(maxmatches);
-        self.matches.drain(..excess);
+        keep_last(&mut self.matches, maxmatches);
     }
+}
+
+/// Only so many of the last lines.
+pub(crate) fn keep_last(lines: &mut Vec<MatchedLine>, most: usize) {
+    let excess = lines.len().saturating_sub(most);
+    lines.drain(..excess);
 }
 
 /// Bytes of text that an attacker had written.

@@ -70,6 +70,7 @@ impl Running {
         for action in self.definition.actions.values().cloned().collect::<Vec<_>>() {
             self.employ(action)?;
         }
+        self.go_on_counting();
         self.follow_difference(&HashSet::new());
         self.follow_journal(None)?;
         let line = LogLine::new(Level::INFO, "jail", format!("Jail '{name}' started"));
@@ -81,6 +82,14 @@ impl Running {
         }
         self.legacy = Legacy::default();
         Ok(())
+    }
+
+    /// Counts on where a jail of this name was that did not end in order: nobody gains a try by our death.
+    fn go_on_counting(&mut self) {
+        let since = now().0 - self.definition.findtime.as_f64();
+        let most = self.definition.jail.tally.settings().identities;
+        let former = self.surroundings.store.tallies(self.definition.name(), since, most);
+        self.definition.jail.tally.go_on(former);
     }
 
     /// Ends, and tells what is to go on in another jail of this name.
@@ -386,8 +395,12 @@ impl Running {
                 log.info("filter", format!("Removed logfile: {shown}"));
             }
             self.journal = None;
-            self.keep_positions();
+            self.keep_progress();
             let leaving = self.surroundings.leaving.load(std::sync::atomic::Ordering::Acquire);
+            if !leaving {
+                // As in Fail2ban, an end in order forgets who is no ban yet.
+                self.surroundings.store.tallies_forgotten(&name);
+            }
             if leaving {
                 let count = self.definition.jail.bans.len();
                 log.info(

@@ -9,6 +9,7 @@ mod by_hand;
 mod calls;
 mod changes;
 mod definition;
+mod effects;
 pub(crate) mod explain;
 mod outside;
 mod prolongs;

@@ -11,8 +11,8 @@ use portcullis_config::JailSettings;
 use portcullis_jail::action::{Action, METHODS};
 use portcullis_jail::encoding::Encoding;
 use portcullis_jail::filter::{DatedLine, Moment};
-use portcullis_jail::jail::{Effect, Jail, Through, WHY};
-use portcullis_jail::{Id, Level, LogLine, Page, Ticket};
+use portcullis_jail::jail::{Effect, Jail, Through};
+use portcullis_jail::{Id, Level, Page, Ticket};
 use portcullis_value::{Exception, Value};
 use portcullis_wire::event::Kind;
 use portcullis_wire::request::{JailSet, Late};
@@ -26,13 +26,15 @@ use crate::act::worker::{self, Done, Worker};
 use crate::events::Event;
 use crate::journal::Entry;
 use crate::panics::contained;
-use crate::store::{Position, Restorable};
+use crate::store::{Position, Progress, Restorable};
 use crate::watch::{Batch, Content, JournalWatch};
 
 /// A page is judged as of the time when it was read, unless that is so many seconds ago.
 const FRESH: f64 = 1.0;
-/// How often positions are written while lines come in.
+/// How often positions and counts are written while lines come in; what is not written is read again after a crash.
 const KEEP_POSITIONS: Duration = Duration::from_secs(10);
+/// With so many counts to be written one does not wait.
+const MANY_COUNTS: usize = 10_000;
 /// How often a jail looks after itself when nothing else wakes it.
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
 /// So many restored bans are taken between two looks at the inboxes: new ones do not wait for old ones.
@@ -59,7 +61,7 @@ pub(super) struct Running {
     partial: HashMap<Arc<Path>, Vec<u8>>,
     /// Positions to be kept, by file.
     positions: IndexMap<Arc<Path>, Position>,
-    positions_kept: Instant,
+    pub(super) positions_kept: Instant,
     /// The last position of each file.
     pub(super) read: IndexMap<Arc<Path>, Position>,
     /// What another jail of this name left, until this one starts.
@@ -68,7 +70,7 @@ pub(super) struct Running {
     /// The database has not told the next of them yet.
     waits: bool,
     /// Bans that got longer, of which the actions are still to learn.
-    prolongs: Prolongs,
+    pub(super) prolongs: Prolongs,
     /// The actions do not know yet that nothing more is to be restored.
     pub(super) unsettled: bool,
     /// Lines that were no UTF-8, told once a day for each file.
@@ -82,6 +84,7 @@ pub(super) struct Running {
 impl Running {
     pub(super) fn new(mut definition: Definition, surroundings: Surroundings, lines: Sender<Batch>) -> Self {
         definition.jail.dry_run = surroundings.dry_run;
+        definition.jail.tally.note_changes();
         let facts = super::outside::SharedFacts::new(Arc::clone(definition.name()), &surroundings);
         let outside = JailOutside::new(Arc::clone(definition.name()), &surroundings);
         Running {
@@ -166,7 +169,7 @@ impl Running {
             let rest = Duration::try_from_secs_f64(at.since(now()).max(0.0) + 0.001).unwrap_or(HOUSEKEEPING);
             pause = pause.min(rest);
         }
-        if !self.positions.is_empty() {
+        if !self.positions.is_empty() || self.definition.jail.tally.changed() > 0 {
             pause = pause.min(KEEP_POSITIONS.saturating_sub(self.positions_kept.elapsed()));
         }
         pause
@@ -208,8 +211,9 @@ impl Running {
                 worker.order(worker::Order::Settled);
             }
         }
-        if self.positions_kept.elapsed() >= KEEP_POSITIONS {
-            self.keep_positions();
+        let many = self.definition.jail.tally.changed() >= MANY_COUNTS;
+        if many || self.positions_kept.elapsed() >= KEEP_POSITIONS {
+            self.keep_progress();
         }
     }
 
@@ -433,107 +437,6 @@ impl Running {
         new
     }
 
-    /// Does what the jail wants done. In the log, that stands before what an action says, as in Fail2ban.
-    pub(super) fn carry_out(&mut self, effects: Vec<Effect>, done: &Done) {
-        let name = Arc::clone(self.definition.name());
-        let events = self.surroundings.log.events().clone();
-        self.remember(&effects);
-        // In a dry run, what would be done stands between the lines.
-        let together = !self.surroundings.dry_run;
-        // What else is ordered stands in the order of the effects.
-        let bans_alone = !effects.iter().any(|effect| matches!(effect, Effect::Unban(_)));
-        let at_once = together && bans_alone;
-        if together {
-            let lines = effects.iter().filter_map(|effect| match effect {
-                Effect::Say(line) => Some(line),
-                _ => None,
-            });
-            // A disk that takes its time for the log must not hold up a ban.
-            let start = || {
-                for effect in effects.iter().filter(|_| at_once) {
-                    let Effect::Ban(ticket) = effect else { continue };
-                    for worker in self.workers.values().filter(|worker| worker.never_says_no()) {
-                        worker.order(worker::Order::Ban(Arc::clone(ticket), done.clone()));
-                    }
-                }
-            };
-            self.surroundings.log.write_all_after(lines, start);
-        }
-        for effect in effects {
-            match effect {
-                Effect::Say(_) if together => {}
-                Effect::Say(line) => self.surroundings.log.write(&line),
-                Effect::Found(id) => events.tell(Event::new(Kind::Found).jail(&name).address(&id)),
-                Effect::Ban(ticket) => {
-                    events.tell(self.ban_event(&name, &ticket));
-                    for worker in self.workers.values().filter(|worker| !at_once || !worker.never_says_no()) {
-                        worker.order(worker::Order::Ban(Arc::clone(&ticket), done.clone()));
-                    }
-                }
-                Effect::Unban(ticket) => {
-                    events.tell(Event::new(Kind::Unban).jail(&name).address(&ticket.id));
-                    self.surroundings.incidents.forget(&name, &ticket.id);
-                    self.prolongs.forget(&ticket.id);
-                    for worker in self.workers.values() {
-                        worker.order(worker::Order::Unban(Arc::clone(&ticket), done.clone()));
-                    }
-                }
-                // The kernel keeps a ban a minute longer than it was to last: ours can wait as well.
-                Effect::Prolong(ticket, after) => self.prolongs.put_off(ticket, after),
-                Effect::Remember(_) => {}
-                Effect::StillHere(ticket) => {
-                    for worker in self.workers.values() {
-                        worker.order(worker::Order::Check(Arc::clone(&ticket)));
-                    }
-                }
-                Effect::StillFails(id) => {
-                    for worker in self.workers.values() {
-                        worker.order(worker::Order::Inquire(id.clone()));
-                    }
-                }
-                Effect::WouldBan(ticket) => {
-                    let bantime = self.definition.jail.bans.bantime();
-                    let text = format!(
-                        "[{name}] Would ban {} for {bantime} seconds (dry run: nobody is banned)",
-                        ticket.id
-                    );
-                    let event = Event::new(Kind::WouldBan).jail(&name).address(&ticket.id).bantime(&bantime);
-                    self.surroundings.log.write_as(&LogLine::new(Level::NOTICE, "actions", text), event);
-                }
-            }
-        }
-    }
-
-    /// Gives the database what it is to keep: before the actions start, for they may ask it (`<ipmatches>`).
-    fn remember(&mut self, effects: &[Effect]) {
-        let mut tickets = effects
-            .iter()
-            .filter_map(|effect| match effect {
-                Effect::Remember(ticket) => Some(ticket),
-                _ => None,
-            })
-            .peekable();
-        while let Some(ticket) = tickets.next() {
-            let bantime = ticket.bantime.clone().unwrap_or_else(|| self.definition.jail.bans.bantime());
-            // The place in the log and the bans that its lines caused are written together: it goes with the last of them. Should
-            // we be killed in between, the lines are judged again, and nobody is passed over.
-            let positions = if tickets.peek().is_none() { self.new_positions() } else { IndexMap::new() };
-            self.surroundings.store.banned(self.definition.name(), ticket, &bantime, positions);
-            self.positions_kept = Instant::now();
-        }
-    }
-
-    pub(super) fn ban_event(&self, jail: &Arc<str>, ticket: &Ticket) -> Event {
-        let kind = if ticket.restored { Kind::Restore } else { Kind::Ban };
-        let bantime = ticket.bantime.clone().unwrap_or_else(|| self.definition.jail.bans.bantime());
-        let event = Event::new(kind).jail(jail).address(&ticket.id).bantime(&bantime);
-        match (ticket.data.get(WHY).and_then(Value::as_str), ticket.failures) {
-            (Some(why), _) => event.text(why),
-            (None, 0) => event,
-            (None, failures) => event.text(&format!("{failures} failures")),
-        }
-    }
-
     /// Bans one after the other, up to the first that is no address nor name.
     fn ban_by_hand(&mut self, ips: &[Late<String>], done: &Done) -> Result<Value, Exception> {
         let at = now();
@@ -542,41 +445,6 @@ impl Running {
             new += i64::from(self.ban(Ticket::by_hand(Id::parse(&ip.clone()?)?, at), done));
         }
         Ok(Value::Int(new))
-    }
-
-    /// Of bans that wait to be restored, those that these are about come first: they are to be lifted.
-    pub(super) fn restore_first(&mut self, ids: &[Id]) {
-        if self.restoring.is_over() {
-            return;
-        }
-        let exact: HashSet<&Id> = ids.iter().collect();
-        let nets: Vec<_> = ids.iter().filter(|id| id.is_network()).filter_map(Id::covers).collect();
-        let inside =
-            |id: &Id| id.covers().is_some_and(|inner| nets.iter().any(|net| net.contains(&inner.network())));
-        let first = self.restoring.take_out(|ticket| exact.contains(&ticket.id) || inside(&ticket.id));
-        self.restore(first);
-    }
-
-    /// Bans as in former times, but for those whom one would not ban today.
-    fn restore(&mut self, tickets: Vec<Ticket>) {
-        if tickets.is_empty() {
-            return;
-        }
-        let mut effects = Vec::new();
-        let at = Moment { now: now(), in_operation: true };
-        for ticket in tickets {
-            let mut lines = Vec::new();
-            let by = self.definition.jail.ignore.covers(&ticket.id, &mut self.outside, &mut lines);
-            effects.extend(lines.into_iter().map(Effect::Say));
-            if let Some(by) = by {
-                let text = format!("[{}] Ignore {} by {by}", self.definition.name(), ticket.id);
-                effects.push(Effect::Say(LogLine::new(Level::INFO, "filter", text)));
-                continue;
-            }
-            self.definition.jail.ban(ticket, at, &mut self.outside, &mut effects);
-        }
-        self.facts.update(&self.definition.jail);
-        self.carry_out(effects, &None);
     }
 
     pub(super) fn unban(&mut self, text: &str, done: Done) -> Value {
@@ -637,19 +505,17 @@ impl Running {
         tickets.len()
     }
 
-    /// Positions that are to be kept.
-    fn new_positions(&mut self) -> IndexMap<Arc<Path>, Position> {
+    /// What is to be kept of how far we are.
+    pub(super) fn progress(&mut self) -> Progress {
         let positions = std::mem::take(&mut self.positions);
         self.read.extend(positions.iter().map(|(path, position)| (Arc::clone(path), position.clone())));
-        positions
+        Progress { positions, tallies: self.definition.jail.tally.changes() }
     }
 
-    pub(super) fn keep_positions(&mut self) {
+    pub(super) fn keep_progress(&mut self) {
         self.positions_kept = Instant::now();
-        let positions = self.new_positions();
-        if !positions.is_empty() {
-            self.surroundings.store.positions(self.definition.name(), positions);
-        }
+        let progress = self.progress();
+        self.surroundings.store.progress(self.definition.name(), progress);
     }
 
     pub(super) fn action(&self, name: &str) -> Result<&Action, Exception> {

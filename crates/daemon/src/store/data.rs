@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use portcullis_jail::failure::Data;
+use portcullis_jail::tally::Counted;
 use portcullis_jail::{Id, MatchedLine, Ticket};
 use portcullis_value::{Value, json_text};
 
@@ -17,23 +18,38 @@ pub(super) struct Remembered {
 
 /// The ticket's JSON, with at most the last `max_matches` lines.
 pub(super) fn written(ticket: &Ticket, max_matches: usize) -> String {
+    object(ticket.failures, &ticket.matches, &ticket.data, ticket.ip.as_ref(), max_matches)
+}
+
+/// The same of a count that is no ticket yet.
+pub(super) fn counted(counted: &Counted, max_matches: usize) -> String {
+    object(counted.failures, &counted.matches, &counted.data, counted.ip.as_ref(), max_matches)
+}
+
+fn object(
+    failures: u32,
+    matches: &[MatchedLine],
+    data: &Data,
+    ip: Option<&Id>,
+    max_matches: usize,
+) -> String {
     let mut out = String::from("{");
     // A ban by hand has an empty list; a jail that keeps no lines has none, and neither has a server that stores none.
-    if ticket.failures == 0 || (!ticket.matches.is_empty() && max_matches > 0) {
-        let skipped = ticket.matches.len().saturating_sub(max_matches);
+    if failures == 0 || (!matches.is_empty() && max_matches > 0) {
+        let skipped = matches.len().saturating_sub(max_matches);
         out.push_str("\"matches\": [");
-        for (n, line) in ticket.matches[skipped..].iter().enumerate() {
+        for (n, line) in matches[skipped..].iter().enumerate() {
             separate(&mut out, n);
             matched_line(&mut out, line);
         }
         out.push_str("], ");
     }
-    let _ = write!(out, "\"failures\": {}", ticket.failures);
-    let reserved = |key: &str| matches!(key, "matches" | "failures") || (key == "ip" && ticket.ip.is_some());
-    for (key, value) in ticket.data.iter().filter(|(key, _)| !reserved(key)) {
+    let _ = write!(out, "\"failures\": {failures}");
+    let reserved = |key: &str| matches!(key, "matches" | "failures") || (key == "ip" && ip.is_some());
+    for (key, value) in data.iter().filter(|(key, _)| !reserved(key)) {
         member(&mut out, key, value);
     }
-    if let Some(ip) = &ticket.ip {
+    if let Some(ip) = ip {
         member(&mut out, "ip", &ip.text().into());
     }
     out.push('}');

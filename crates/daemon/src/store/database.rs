@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use portcullis_jail::action::Past;
-use portcullis_jail::{History, Level, LogLine, Ticket, Timestamp};
+use portcullis_jail::tally::Counted;
+use portcullis_jail::{History, Id, Level, LogLine, Ticket, Timestamp};
 use portcullis_value::Value;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
 
@@ -36,6 +37,24 @@ pub struct Restore<'a> {
     pub now: Timestamp,
 }
 
+/// Which of them at a time.
+#[derive(Clone, Debug)]
+pub struct Portion {
+    /// Those behind the identity of this text.
+    pub behind: String,
+    /// Those whose rows have no greater number.
+    pub newest: i64,
+    /// So many rows at most.
+    pub most: usize,
+}
+
+impl Portion {
+    /// All of them.
+    pub fn all() -> Self {
+        Portion { behind: String::new(), newest: i64::MAX, most: usize::MAX }
+    }
+}
+
 /// A database, or none.
 #[derive(Debug)]
 pub struct Database {
@@ -46,6 +65,8 @@ pub struct Database {
     queue: Queue,
     /// Jails whose row is surely there.
     jails: HashSet<Arc<str>>,
+    /// Whether it has tables for tallies.
+    has_tallies: bool,
     /// Jails that run: they get a row in a file that is new.
     running: HashSet<Arc<str>>,
     max_matches: usize,
@@ -79,6 +100,7 @@ impl Database {
             identity: None,
             queue: Queue::default(),
             jails: HashSet::new(),
+            has_tallies: false,
             running: HashSet::new(),
             max_matches: 10,
             purge_age: 86400.0,
@@ -179,7 +201,13 @@ impl Database {
             if !self.is_due(now) || !self.is_open(now) {
                 return;
             }
-            match self.write_portion(if one_by_one { 1 } else { PORTION }) {
+            let written = self.write_portion(if one_by_one { 1 } else { PORTION });
+            if written.is_err() {
+                // A transaction that failed may have taken back rows and tables.
+                self.jails.clear();
+                self.has_tallies = self.connection.as_ref().is_some_and(opening::has_tallies);
+            }
+            match written {
                 Ok(batches) => {
                     self.queue.written(batches);
                     self.recovered();
@@ -191,7 +219,6 @@ impl Database {
                 Err(error) if is_refusal(&error) && !one_by_one => {
                     // A table may be gone, or one record among many is bad.
                     one_by_one = true;
-                    self.jails.clear();
                     if let Some(connection) = &mut self.connection {
                         let _ = opening::create(connection);
                     }
@@ -235,6 +262,10 @@ impl Database {
             "DELETE FROM bips WHERE timeofban < ?1 AND bantime != -1 AND timeofban + 3 * bantime < ?1",
             params![oldest],
         )?;
+        if self.has_tallies {
+            // Jails that run take out what they count no more.
+            transaction.execute("DELETE FROM portcullis_tallies WHERE last < ?1", params![oldest])?;
+        }
         transaction.execute(
             "DELETE FROM jails WHERE enabled = 0 \
              AND NOT EXISTS(SELECT 1 FROM bans WHERE bans.jail = jails.name) \
@@ -245,25 +276,34 @@ impl Database {
     }
 
     /// The bans of a jail that still hold, by the text of their identity. [`Ticket::restored`] is set; the ban time is the
-    /// one they had, cut to what the jail's settings allow now.
-    pub fn restorable(&mut self, rule: &Restore<'_>, each: &mut dyn FnMut(Ticket)) {
-        let mut told = String::new();
+    /// one they had, cut to what the jail's settings allow now. Answers behind whom there may be more.
+    pub fn restorable(
+        &mut self,
+        rule: &Restore<'_>,
+        mut portion: Portion,
+        each: &mut dyn FnMut(Ticket),
+    ) -> Option<String> {
         let read = |database: &mut Self| {
-            let Some(connection) = &database.connection else { return Ok(()) };
-            reads::restorable(connection, &database.queue, rule, &mut told, &mut database.lines, each)
+            let Some(connection) = &database.connection else { return Ok(false) };
+            reads::restorable(connection, &database.queue, rule, &mut portion, &mut database.lines, each)
         };
-        self.read(rule.now, read);
+        self.read(rule.now, read).unwrap_or(false).then_some(portion.behind)
     }
 
-    /// How many they are at most.
-    pub fn expected(&mut self, rule: &Restore<'_>) -> usize {
+    /// How many they are at most, and the greatest number of a row.
+    pub fn expected(&mut self, rule: &Restore<'_>) -> (usize, i64) {
         let count = |database: &mut Self| {
-            let Some(connection) = &database.connection else { return Ok(0) };
-            let sql =
+            let Some(connection) = &database.connection else { return Ok((0, 0)) };
+            let count =
                 "SELECT count(*) FROM bips WHERE jail = ?1 AND (timeofban + bantime > ?2 OR bantime <= -1)";
-            connection.query_row(sql, params![rule.jail, rule.now.0], |row| row.get::<_, i64>(0))
+            let count =
+                connection.query_row(count, params![rule.jail, rule.now.0], |row| row.get::<_, i64>(0))?;
+            let newest =
+                connection.query_row("SELECT coalesce(max(rowid), 0) FROM bips", [], |row| row.get(0))?;
+            Ok((count, newest))
         };
-        self.read(rule.now, count).and_then(|count| usize::try_from(count).ok()).unwrap_or(0)
+        let (count, newest) = self.read(rule.now, count).unwrap_or((0, i64::MAX));
+        (usize::try_from(count).unwrap_or(0), newest)
     }
 
     /// Gives back the memory that a large piece of work has taken.
@@ -286,6 +326,27 @@ impl Database {
     pub fn position(&mut self, jail: &str, path: &Path, now: Timestamp) -> Option<Position> {
         self.read(now, |database| reads::position(database.connection.as_ref(), &database.queue, jail, path))
             .flatten()
+    }
+
+    /// The counts of failures after `since` that a jail left when it did not end in order, at most so many; none where another
+    /// program has read on in its logs, and then they are forgotten.
+    pub fn tallies(&mut self, jail: &str, since: f64, most: usize, now: Timestamp) -> Vec<(Id, Counted)> {
+        let read = |database: &mut Self| match &database.connection {
+            Some(_) if !database.has_tallies => Ok(Some(Vec::new())),
+            Some(connection) if reads::tallies_hold(connection, jail)? => {
+                reads::tallies(connection, jail, since, most).map(Some)
+            }
+            Some(_) => Ok(None),
+            None => Ok(Some(Vec::new())),
+        };
+        match self.read(now, read) {
+            Some(Some(tallies)) => tallies,
+            Some(None) => {
+                self.push(vec![Write::Tallies { jail: jail.into(), anew: true, changes: Vec::new() }]);
+                Vec::new()
+            }
+            None => Vec::new(),
+        }
     }
 
     /// Lines and failures of an offender's bans, in one jail or (`None`) in all.
@@ -342,6 +403,7 @@ impl Database {
     }
 
     fn connected(&mut self, connection: Connection, file: &str) {
+        self.has_tallies = opening::has_tallies(&connection);
         self.connection = Some(connection);
         self.identity = identity(file);
         self.jails.clear();
@@ -396,16 +458,12 @@ impl Database {
                     transaction.execute("INSERT OR IGNORE INTO jails(name) VALUES(?1)", [jail])?;
                     self.jails.insert(Arc::clone(jail));
                 }
-                write.apply(&transaction, self.max_matches)?;
+                write.apply(&transaction, self.max_matches, &mut self.has_tallies)?;
             }
             batches += 1;
             written += batch.len();
         }
-        let committed = transaction.commit();
-        if committed.is_err() {
-            self.jails.clear();
-        }
-        committed.map(|()| batches)
+        transaction.commit().map(|()| batches)
     }
 
     fn is_due(&self, now: Timestamp) -> bool {
@@ -423,8 +481,6 @@ impl Database {
     }
 
     fn failed(&mut self, text: &str, now: Timestamp) {
-        // A transaction that failed may have taken rows back.
-        self.jails.clear();
         let delay = if let Some(trouble) = &self.trouble {
             (trouble.delay * 2.0).clamp(RETRY.0, RETRY.1)
         } else {

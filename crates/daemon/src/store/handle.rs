@@ -1,7 +1,7 @@
 //! The thread that owns the database, and the handle by which all others speak with it.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,12 +9,13 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use indexmap::IndexMap;
 use portcullis_jail::action::Past;
 use portcullis_jail::ban::Increment;
+use portcullis_jail::tally::{Changes, Counted};
 use portcullis_jail::{History, Id, Ticket, Timestamp};
 use portcullis_value::{Number, Value};
 
-use super::packed::{PARCEL, Parcel, Restorable};
+use super::packed::{PARCEL, PORTION, Parcel, Restorable};
 use super::queue::{BOUND, Health};
-use super::{Database, Position, Restore, Write};
+use super::{Database, Portion, Position, Restore, Write};
 use crate::log::Log;
 
 /// So often the thread looks after the file and tries again what failed.
@@ -167,23 +168,29 @@ impl Store {
         self.write(vec![Write::Jail { name: Arc::clone(jail), enabled: false }]);
     }
 
-    /// A new ban for `bantime` seconds, and how far the logs were read whose lines caused it: both are kept, or neither.
-    pub fn banned(
-        &self,
-        jail: &Arc<str>,
-        ticket: &Arc<Ticket>,
-        bantime: &Value,
-        positions: IndexMap<Arc<Path>, Position>,
-    ) {
+    /// A new ban for `bantime` seconds, and how far the logs were read whose lines caused it: all is kept, or nothing.
+    pub fn banned(&self, jail: &Arc<str>, ticket: &Arc<Ticket>, bantime: &Value, progress: Progress) {
         let (jail, ticket) = (Arc::clone(jail), Arc::clone(ticket));
-        let mut news = logs(&jail, positions);
+        let mut news = progress.news(&jail);
         news.push(Write::Ban { jail, ticket, bantime: bantime.clone() });
         self.write(news);
     }
 
-    /// How far logs were read.
-    pub fn positions(&self, jail: &Arc<str>, positions: IndexMap<Arc<Path>, Position>) {
-        self.write(logs(jail, positions));
+    /// How far logs were read, and what was counted there.
+    pub fn progress(&self, jail: &Arc<str>, progress: Progress) {
+        self.write(progress.news(jail));
+    }
+
+    /// What was counted is forgotten: the jail ends in order, or begins anew.
+    pub fn tallies_forgotten(&self, jail: &Arc<str>) {
+        self.write(vec![Write::Tallies { jail: Arc::clone(jail), anew: true, changes: Vec::new() }]);
+    }
+
+    /// Failures after `since` that a jail had counted when it was killed, at most so many.
+    pub fn tallies(&self, jail: &str, since: f64, most: usize) -> Vec<(Id, Counted)> {
+        let jail = jail.to_owned();
+        self.ask(LONG_PATIENCE, move |database, now| database.tallies(&jail, since, most, now))
+            .unwrap_or_default()
     }
 
     /// Bans were lifted by hand: those of `held`, and whatever is on record of `id`.
@@ -209,24 +216,41 @@ impl Store {
         increment: &Increment,
         now: Timestamp,
     ) -> Restorable {
-        let (jail, bantime) = (jail.to_owned(), bantime.clone());
+        let jail: Arc<str> = jail.into();
+        let bantime = bantime.clone();
         let (grows, maxtime) = (increment.is_on(), increment.maxtime().map(Value::from));
-        let (sender, parcels) = unbounded();
-        self.send(Message::Ask(Box::new(move |database, _| {
-            let mut parcel = Parcel::default();
-            let rule = Restore { jail: &jail, bantime: &bantime, increment: grows, maxtime, now };
-            parcel.expected = database.expected(&rule);
-            database.restorable(&rule, &mut |ticket| {
-                parcel.push(ticket);
-                if parcel.len() == PARCEL {
-                    // The jail may have ended.
-                    let _ = sender.send(std::mem::take(&mut parcel));
+        let store = self.clone();
+        // Those that come to the database later have greater numbers of rows.
+        let newest = Arc::new(AtomicI64::new(i64::MAX));
+        Restorable::new(move |behind| {
+            let (sender, parcels) = unbounded();
+            let (jail, bantime, maxtime) = (Arc::clone(&jail), bantime.clone(), maxtime.clone());
+            let newest = Arc::clone(&newest);
+            store.send(Message::Ask(Box::new(move |database, _| {
+                let rule = Restore { jail: &jail, bantime: &bantime, increment: grows, maxtime, now };
+                let mut parcel = Parcel::default();
+                if behind.is_empty() {
+                    let (expected, last) = database.expected(&rule);
+                    parcel.expected = expected;
+                    newest.store(last, Ordering::Relaxed);
                 }
-            });
-            let _ = sender.send(parcel);
-            database.settle();
-        })));
-        Restorable::new(parcels)
+                let newest = newest.load(Ordering::Relaxed);
+                let portion = Portion { behind, newest, most: PORTION };
+                let last = database.restorable(&rule, portion, &mut |ticket| {
+                    parcel.push(ticket);
+                    if parcel.len() == PARCEL {
+                        // The jail may have ended.
+                        let _ = sender.send(std::mem::take(&mut parcel));
+                    }
+                });
+                if last.is_none() {
+                    database.settle();
+                }
+                parcel.behind = last;
+                let _ = sender.send(parcel);
+            })));
+            parcels
+        })
     }
 
     /// Earlier bans of an offender in one jail, or in all.
@@ -299,9 +323,25 @@ impl Store {
     }
 }
 
-fn logs(jail: &Arc<str>, positions: IndexMap<Arc<Path>, Position>) -> Vec<Write> {
-    let log = |(path, position)| Write::Log { jail: Arc::clone(jail), path, position };
-    positions.into_iter().map(log).collect()
+/// How far a jail has come with its logs: positions that changed, and the counts that changed up to there. One is worth nothing
+/// without the other.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    /// By file.
+    pub positions: IndexMap<Arc<Path>, Position>,
+    /// Of failures that are no ban yet.
+    pub tallies: Changes,
+}
+
+impl Progress {
+    fn news(self, jail: &Arc<str>) -> Vec<Write> {
+        let log = |(path, position)| Write::Log { jail: Arc::clone(jail), path, position };
+        let mut news: Vec<Write> = self.positions.into_iter().map(log).collect();
+        if !self.tallies.is_empty() {
+            news.push(Write::Tallies { jail: Arc::clone(jail), anew: false, changes: self.tallies });
+        }
+        news
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -374,7 +414,8 @@ mod tests {
                         let path: Arc<Path> = Path::new("/log").into();
                         let position = Position { first_line: "3f78".into(), position: n.into() };
                         let ticket = Arc::new(Ticket::by_hand(id, now()));
-                        told.banned(&jail, &ticket, bantime, [(path, position)].into_iter().collect());
+                        let positions = [(path, position)].into_iter().collect();
+                        told.banned(&jail, &ticket, bantime, Progress { positions, tallies: Vec::new() });
                     }
                     let id = Id::new("0.0.0.7");
                     assert_eq!(told.history(&jail, &id, false).unwrap().count, 1);
@@ -409,7 +450,7 @@ mod tests {
         let ticket =
             Ticket { failures: 1, matches: vec![line], ..Ticket::by_hand(Id::new("192.0.2.1"), now()) };
         let jail: Arc<str> = "j".into();
-        store.banned(&jail, &Arc::new(ticket), &Value::Int(600), IndexMap::new());
+        store.banned(&jail, &Arc::new(ticket), &Value::Int(600), Progress::default());
         let past = store.past("j", &Id::new("192.0.2.1"), false);
         assert_eq!((past.failures, past.matches.len()), (1, 0));
     }

@@ -16,8 +16,8 @@ mod schema;
 mod tests;
 mod writes;
 
-pub use database::{Database, Restore};
-pub use handle::Store;
+pub use database::{Database, Portion, Restore};
+pub use handle::{Progress, Store};
 pub use packed::Restorable;
 pub use queue::{Health, Queue};
 pub use writes::{Position, Write};

@@ -10,7 +10,7 @@ use std::time::Duration;
 use portcullis_jail::{Level, LogLine, Timestamp};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params_from_iter};
 
-use super::schema::{FILL_BIPS, INDEXES, TABLES, Table, VERSION};
+use super::schema::{DROP_TALLIES, FILL_BIPS, INDEXES, TABLES, Table, VERSION};
 
 /// How long a statement waits for somebody else's lock. News wait in the queue then, so this is short.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -174,6 +174,12 @@ pub(super) fn create(connection: &mut Connection) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
+/// Whether there are tables of our own for tallies.
+pub(super) fn has_tallies(connection: &Connection) -> bool {
+    exists(connection, "portcullis_tallies").unwrap_or(false)
+        && exists(connection, "portcullis_places").unwrap_or(false)
+}
+
 fn exists(connection: &Connection, table: &str) -> rusqlite::Result<bool> {
     let sql = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?1";
     Ok(connection.query_row(sql, [table], |_| Ok(())).optional()?.is_some())
@@ -300,6 +306,11 @@ pub(super) fn rescue(connection: &Connection, file: &str) -> rusqlite::Result<()
 
 /// Leaves one plain file behind, as anybody expects to find it. The data are safe without it.
 pub(super) fn close(connection: Connection) {
+    let nobody =
+        connection.query_row("SELECT NOT EXISTS(SELECT 1 FROM portcullis_tallies)", [], |row| row.get(0));
+    if has_tallies(&connection) && nobody.unwrap_or(false) {
+        let _ = connection.execute_batch(DROP_TALLIES);
+    }
     let _ = connection.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()));
     drop(connection);
 }

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError, never};
 use portcullis_jail::failure::Data;
 use portcullis_jail::{Id, MatchedLine, Ticket, Timestamp};
 use portcullis_value::Value;
 
 /// So many go in one parcel.
 pub(super) const PARCEL: usize = 1000;
+/// So many are read at a time; the next ones when these are nearly used up. What waits takes room that nobody gives back.
+pub(super) const PORTION: usize = 4 * PARCEL;
 
 /// Room is made for so many at most before they come.
 const MOST_EXPECTED: usize = 1_000_000;
@@ -18,6 +20,8 @@ const MOST_EXPECTED: usize = 1_000_000;
 pub(super) struct Parcel {
     /// So many are on record, if that is known: in the first parcel.
     pub(super) expected: usize,
+    /// There are more behind the identity of this text.
+    pub(super) behind: Option<String>,
     /// The texts of all identities, one after the other.
     texts: String,
     rows: Vec<Row>,
@@ -84,9 +88,13 @@ impl Parcel {
     }
 }
 
-/// The bans of a jail that still hold, as they come from the database. Nothing that happens later changes them.
+/// Asks for those behind an identity.
+type Ask = Box<dyn Fn(String) -> Receiver<Parcel> + Send>;
+
+/// The bans of a jail that still hold, as they come from the database. Later ones are not among them.
 pub struct Restorable {
     parcels: Option<Receiver<Parcel>>,
+    ask: Ask,
     /// What comes after them.
     last: Option<Parcel>,
     here: Box<dyn Iterator<Item = Ticket> + Send>,
@@ -98,13 +106,21 @@ pub struct Restorable {
 
 impl Default for Restorable {
     fn default() -> Self {
-        Restorable { parcels: None, last: None, here: Box::new(std::iter::empty()), count: 0, expected: 0 }
+        Restorable {
+            parcels: None,
+            ask: Box::new(|_| never()),
+            last: None,
+            here: Box::new(std::iter::empty()),
+            count: 0,
+            expected: 0,
+        }
     }
 }
 
 impl Restorable {
-    pub(super) fn new(parcels: Receiver<Parcel>) -> Self {
-        Restorable { parcels: Some(parcels), ..Restorable::default() }
+    /// All that `ask` gives, which is asked for those behind no text first.
+    pub(super) fn new(ask: impl Fn(String) -> Receiver<Parcel> + Send + 'static) -> Self {
+        Restorable { parcels: Some(ask(String::new())), ask: Box::new(ask), ..Restorable::default() }
     }
 
     /// The same, and others after them.
@@ -177,7 +193,10 @@ impl Restorable {
         found
     }
 
-    fn open(&mut self, parcel: Parcel) {
+    fn open(&mut self, mut parcel: Parcel) {
+        if let Some(last) = parcel.behind.take() {
+            self.parcels = Some((self.ask)(last));
+        }
         self.count = parcel.len();
         self.expected = self.expected.max(parcel.expected);
         self.here = Box::new(parcel.unpack());
@@ -204,16 +223,23 @@ mod tests {
     }
 
     fn all() -> (Vec<Ticket>, Restorable) {
-        let (sender, parcels) = unbounded();
         let tickets: Vec<Ticket> = (0..2500).map(ticket).collect();
-        for some in tickets.chunks(PARCEL) {
-            let mut parcel = Parcel::default();
-            for ticket in some {
-                parcel.push(ticket.clone());
+        let all = tickets.clone();
+        // Two portions, of two parcels and of one.
+        let ask = move |last: String| {
+            let (sender, parcels) = unbounded();
+            let (begin, end) = if last.is_empty() { (0, 2 * PARCEL) } else { (2 * PARCEL, all.len()) };
+            for (n, some) in all[begin..end].chunks(PARCEL).enumerate() {
+                let mut parcel = Parcel::default();
+                for ticket in some {
+                    parcel.push(ticket.clone());
+                }
+                parcel.behind = (begin == 0 && n == 1).then(|| "it".to_owned());
+                sender.send(parcel).unwrap();
             }
-            sender.send(parcel).unwrap();
-        }
-        (tickets, Restorable::new(parcels))
+            parcels
+        };
+        (tickets, Restorable::new(ask))
     }
 
     fn rest(mut restorable: Restorable) -> Vec<Ticket> {

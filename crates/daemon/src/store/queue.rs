@@ -1,6 +1,6 @@
 //! News that wait to be written: bounded, in order, given up only with a count.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use super::Write;
 
@@ -29,8 +29,8 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// Adds news that belong together. At the bound, first positions that a later one has made obsolete go; should that not
-    /// be enough, the oldest news, counted.
+    /// Adds news that belong together. At the bound, first positions that a later one has made obsolete go, and the tallies that
+    /// belong to them; should that not be enough, the oldest news, counted.
     pub fn push(&mut self, batch: Vec<Write>) {
         if batch.is_empty() {
             return;
@@ -86,12 +86,17 @@ impl Queue {
     }
 
     fn drop_obsolete_positions(&mut self) {
-        let mut seen = std::collections::HashSet::new();
+        let (mut seen, mut counted) = (HashSet::new(), HashSet::new());
         for batch in self.batches.iter_mut().rev() {
             let before = batch.len();
             batch.reverse();
-            batch.retain(|write| match write {
+            batch.retain_mut(|write| match write {
                 Write::Log { jail, path, .. } => seen.insert((jail.clone(), path.clone())),
+                // The last ones stay, and are all that is known then: a crash forgets the others.
+                Write::Tallies { jail, anew, .. } => {
+                    *anew = true;
+                    counted.insert(jail.clone())
+                }
                 _ => true,
             });
             batch.reverse();
@@ -129,6 +134,18 @@ mod tests {
         assert!(matches!(queue.batches().next().unwrap(), [Write::Unban { .. }]));
         let last = queue.batches().next_back().unwrap();
         assert!(matches!(&last[1], Write::Log { position, .. } if position.position == BOUND as u64 - 1));
+    }
+
+    #[test]
+    fn tallies_do_not_outlive_the_positions_to_which_they_belong() {
+        let mut queue = Queue::default();
+        for n in 0..=BOUND as u64 / 2 {
+            let tallies = Write::Tallies { jail: "j".into(), anew: false, changes: Vec::new() };
+            queue.push(vec![log("/a", n), tallies]);
+        }
+        assert_eq!((queue.len(), queue.lost()), (2, 0));
+        let only = queue.batches().next().unwrap();
+        assert!(matches!(only, [Write::Log { .. }, Write::Tallies { anew: true, .. }]), "{only:?}");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use indexmap::IndexMap;
 use portcullis_jail::action::Past;
+use portcullis_jail::tally::Counted;
 use portcullis_jail::{History, Id, Level, LogLine, MatchedLine, Ticket, Timestamp};
 use portcullis_value::Value;
 use rusqlite::types::{Value as Sql, ValueRef};
@@ -12,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::opening::line;
 use super::queue::Queue;
 use super::writes::JOURNAL;
-use super::{Position, Restore, Write, data};
+use super::{Portion, Position, Restore, Write, data};
 
 /// How many lines of an offender's past a command gets at most.
 const MOST_PAST_LINES: usize = 1000;
@@ -56,39 +57,45 @@ impl Record {
     }
 }
 
-/// The bans of a jail that still hold, sorted by the text of the identity, as tickets. `told` is the last whose turn it was:
-/// should the reading break off, it goes on from there.
+/// Of the bans of a jail that still hold, sorted by the text of the identity, those of the portion, as tickets. The portion is then
+/// behind the last whose turn it was: should the reading break off, it goes on from there. Answers whether there may be more.
 pub(super) fn restorable(
     connection: &Connection,
     queue: &Queue,
     rule: &Restore<'_>,
-    told: &mut String,
+    portion: &mut Portion,
     lines: &mut Vec<LogLine>,
     each: &mut dyn FnMut(Ticket),
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<bool> {
     let mut select = connection.prepare_cached(
-        "SELECT ip, timeofban, bantime, bancount, data FROM bips \
-         WHERE jail = ?1 AND (timeofban + bantime > ?2 OR bantime <= -1) AND ip > ?3 ORDER BY ip",
+        "SELECT ip, timeofban, bantime, bancount, data FROM bips WHERE jail = ?1 \
+         AND (timeofban + bantime > ?2 OR bantime <= -1) AND ip > ?3 AND rowid <= ?4 ORDER BY ip LIMIT ?5",
     )?;
-    let mut rows = select.query(params![rule.jail, rule.now.0, told.as_str()])?;
-    if queue.is_empty() {
+    // News that wait change which rows there are: then all at once.
+    let waits = !queue.is_empty();
+    let most = if waits { i64::MAX } else { i64::try_from(portion.most).unwrap_or(i64::MAX) };
+    let (jail, now) = (rule.jail, rule.now.0);
+    let mut rows = select.query(params![jail, now, portion.behind.as_str(), portion.newest, most])?;
+    if !waits {
         // Nearly always, and with many bans: no more of them in memory than there will be.
+        let mut told = 0;
         while let Some(row) = rows.next()? {
-            let ip: String = row.get(0)?;
-            rule.ticket(&ip, Record::read(row, 1)?, lines).into_iter().for_each(&mut *each);
-            *told = ip;
+            portion.behind.clear();
+            portion.behind.push_str(row.get_ref(0)?.as_str()?);
+            rule.ticket(&portion.behind, Record::read(row, 1)?, lines).into_iter().for_each(&mut *each);
+            told += 1;
         }
-        return Ok(());
+        return Ok(told == most);
     }
     let mut records: IndexMap<String, Record> = IndexMap::new();
     while let Some(row) = rows.next()? {
         records.insert(row.get(0)?, Record::read(row, 1)?);
     }
     overlay(&mut records, queue, |write| (&**write.jail() == rule.jail).then(|| key(write)).flatten());
-    records.retain(|ip, _| *ip > *told);
+    records.retain(|ip, _| *ip > portion.behind);
     records.sort_keys();
     records.into_iter().filter_map(|(ip, record)| rule.ticket(&ip, record, lines)).for_each(each);
-    Ok(())
+    Ok(false)
 }
 
 /// Lets news that wait have their effect on records, keyed as `key` says (`None`: not about these).
@@ -244,6 +251,43 @@ pub(super) fn position(
             Ok(Position { first_line: row.get::<_, Option<String>>(0)?.unwrap_or_default(), position })
         })
         .optional()
+}
+
+/// Whether the logs of a jail stand where they stood when its tallies were written.
+pub(super) fn tallies_hold(connection: &Connection, jail: &str) -> rusqlite::Result<bool> {
+    let elsewhere = "SELECT EXISTS(SELECT 1 FROM portcullis_places AS ours WHERE ours.jail = ?1 AND NOT EXISTS(\
+                     SELECT 1 FROM logs WHERE logs.jail = ours.jail AND logs.path = ours.path \
+                     AND logs.firstlinemd5 IS ours.firstlinemd5 AND logs.lastfilepos IS ours.lastfilepos))";
+    connection.query_row(elsewhere, [jail], |row| row.get::<_, bool>(0)).map(|elsewhere| !elsewhere)
+}
+
+/// Who failed after `since`, at most so many, the last ones.
+pub(super) fn tallies(
+    connection: &Connection,
+    jail: &str,
+    since: f64,
+    most: usize,
+) -> rusqlite::Result<Vec<(Id, Counted)>> {
+    let mut select = connection.prepare(
+        "SELECT ip, first, last, retry, data FROM portcullis_tallies WHERE jail = ?1 AND last > ?2 \
+         ORDER BY last DESC LIMIT ?3",
+    )?;
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let mut rows = select.query(params![jail, since, most])?;
+    let mut tallies = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (first, last) = (Timestamp(row.get(1)?), Timestamp(row.get(2)?));
+        let remembered = match row.get_ref(4)? {
+            ValueRef::Blob(bytes) | ValueRef::Text(bytes) => data::read(bytes).unwrap_or_default(),
+            _ => data::Remembered::default(),
+        };
+        let data::Remembered { matches, failures, ip, data } = remembered;
+        let counted = Counted { ip, first, last, retry: row.get(3)?, failures, matches, data };
+        tallies.push((Id::new(&row.get::<_, String>(0)?), counted));
+    }
+    // In the order in which they failed.
+    tallies.reverse();
+    Ok(tallies)
 }
 
 /// Lines and failures of all bans of an offender that are still on record.

@@ -60,6 +60,19 @@ pub(super) const TABLES: [Table; 5] = [
     },
 ];
 
+/// Tables of our own, of which Fail2ban knows nothing: failures that are counted and make no ban yet, and how far the logs were
+/// read when they were counted. Where Fail2ban's table `logs` says otherwise, another program has gone on, and they count no
+/// more. They are there only as long as somebody is counted: after an end in order the file is as Fail2ban would leave it.
+pub(super) const MAKE_TALLIES: &str = "
+    CREATE TABLE IF NOT EXISTS portcullis_tallies(jail TEXT NOT NULL, ip TEXT NOT NULL, first REAL NOT NULL,
+        last REAL NOT NULL, retry REAL NOT NULL, data JSON, PRIMARY KEY(jail, ip)) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS portcullis_places(jail TEXT NOT NULL, path TEXT NOT NULL, firstlinemd5 TEXT,
+        lastfilepos INTEGER, PRIMARY KEY(jail, path)) WITHOUT ROWID;
+    INSERT OR REPLACE INTO portcullis_places SELECT jail, path, firstlinemd5, lastfilepos FROM logs";
+
+/// Takes them away again.
+pub(super) const DROP_TALLIES: &str = "DROP TABLE portcullis_tallies; DROP TABLE portcullis_places";
+
 pub(super) const INDEXES: [&str; 8] = [
     "CREATE INDEX IF NOT EXISTS jails_name ON jails(name)",
     "CREATE INDEX IF NOT EXISTS logs_path ON logs(path)",

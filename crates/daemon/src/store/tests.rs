@@ -3,11 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use portcullis_jail::{Id, Level, Ticket, Timestamp};
+use portcullis_jail::failure::Data;
+use portcullis_jail::tally::Counted;
+use portcullis_jail::{Id, Level, MatchedLine, Ticket, Timestamp};
 use portcullis_value::Value;
 use rusqlite::Connection;
 
-use super::{Database, Position, Restore, Write};
+use super::{Database, Portion, Position, Restore, Write};
 
 const NOW: Timestamp = Timestamp(1_795_376_317.0);
 
@@ -77,7 +79,7 @@ impl Scene {
         let maxtime = maxtime.map(Value::Int);
         let rule = Restore { jail: "j", bantime: &bantime, increment, maxtime, now: NOW };
         let mut tickets = Vec::new();
-        self.database.restorable(&rule, &mut |ticket| tickets.push(ticket));
+        self.database.restorable(&rule, Portion::all(), &mut |ticket| tickets.push(ticket));
         tickets.into_iter().map(|ticket| format!("{} {}", ticket.id, ticket.bantime.unwrap())).collect()
     }
 }
@@ -217,7 +219,7 @@ fn a_restored_ticket_is_the_one_that_was_written() {
     let bantime = Value::Int(600);
     let rule = Restore { jail: "j", bantime: &bantime, increment: false, maxtime: None, now: NOW };
     let mut tickets = Vec::new();
-    scene.database.restorable(&rule, &mut |ticket| tickets.push(ticket));
+    scene.database.restorable(&rule, Portion::all(), &mut |ticket| tickets.push(ticket));
     assert_eq!(tickets.iter().map(|ticket| ticket.id.text()).collect::<Vec<_>>(), ["bad", "joe", "text"]);
     assert_eq!(tickets[1].matches, tickets[2].matches);
     let joe = &tickets[1];
@@ -326,6 +328,86 @@ fn a_position_and_the_ban_of_its_lines_are_written_both_or_neither() {
     assert_eq!(scene.rows("SELECT path, lastfilepos FROM logs"), ["'/a', 7", "'/b', 1"]);
     assert_eq!(scene.database.health().lost, 2);
     assert!(scene.said().contains(&"40 database refuses a record: no".to_owned()));
+}
+
+fn counted(id: &str, ago: f64) -> (Id, Option<Counted>) {
+    let last = NOW.plus(-ago);
+    let counted = Counted {
+        ip: Some(Id::new("2001:db8::1")),
+        first: last.plus(-5.5),
+        last,
+        retry: 2.5,
+        failures: 4,
+        matches: vec![MatchedLine::plain(format!("line of {id}"))],
+        data: Data::from_iter([("user".to_owned(), id.into())]),
+    };
+    (Id::new(id), Some(counted))
+}
+
+fn tallies(changes: &[(Id, Option<Counted>)]) -> Write {
+    Write::Tallies { jail: "j".into(), anew: false, changes: changes.to_vec() }
+}
+
+#[test]
+fn tallies_and_their_positions_come_back_after_a_kill() {
+    let mut scene = Scene::open();
+    let (one, two, three) = (counted("192.0.2.1", 10.0), counted("192.0.2.2", 90.0), counted("joe", 20.0));
+    scene.database.push(vec![log("/a", "x", 70), tallies(&[one.clone(), two, three.clone()])]);
+    scene.database.flush(NOW);
+    scene.database.push(vec![log("/a", "x", 80), tallies(&[(one.0.clone(), None)])]);
+    // A rejected record takes nothing with it.
+    scene.database.flush(NOW);
+    scene.database = Database::new();
+    scene.reopen();
+    let since = NOW.0 - 60.0;
+    let back = scene.database.tallies("j", since, 9, NOW);
+    assert_eq!(back, [(three.0.clone(), three.1.clone().unwrap())]);
+    assert!(scene.database.tallies("other", since, 9, NOW).is_empty());
+    let all = scene.database.tallies("j", 0.0, 9, NOW);
+    assert_eq!(all.iter().map(|(id, _)| id.text()).collect::<Vec<_>>(), ["192.0.2.2", "joe"]);
+    assert_eq!(scene.database.tallies("j", 0.0, 1, NOW).len(), 1);
+}
+
+#[test]
+fn tallies_count_no_more_where_another_program_has_read_on() {
+    for change in [
+        "UPDATE logs SET lastfilepos = 99 WHERE path = '/a'",
+        "UPDATE logs SET firstlinemd5 = 'other' WHERE path = '/b'",
+        "DELETE FROM logs WHERE path = '/a'",
+    ] {
+        let mut scene = Scene::open();
+        // Before anybody was counted.
+        scene.database.push(vec![log("/b", "y", 5)]);
+        scene.database.flush(NOW);
+        scene.database.push(vec![log("/a", "x", 70), tallies(&[counted("192.0.2.1", 1.0)])]);
+        scene.database.flush(NOW);
+        assert_eq!(scene.database.tallies("j", 0.0, 9, NOW).len(), 1);
+        scene.shell().execute_batch(change).unwrap();
+        assert!(scene.database.tallies("j", 0.0, 9, NOW).is_empty(), "{change}");
+        // Nor when the positions agree again.
+        scene.database.push(vec![log("/a", "x", 120), log("/b", "y", 5)]);
+        scene.database.flush(NOW);
+        assert!(scene.database.tallies("j", 0.0, 9, NOW).is_empty(), "{change}");
+    }
+}
+
+#[test]
+fn an_end_in_order_leaves_fail2bans_tables_alone_and_a_restart_keeps_the_tallies() {
+    for in_order in [true, false] {
+        let mut scene = Scene::open();
+        scene.database.push(vec![log("/a", "x", 70), tallies(&[counted("192.0.2.1", 1.0)])]);
+        if in_order {
+            let (jail, changes) = ("j".into(), Vec::new());
+            scene.database.push(vec![Write::Tallies { jail, anew: true, changes }]);
+        }
+        scene.database.close(NOW);
+        let ours = scene.rows("SELECT name FROM sqlite_master WHERE name LIKE 'portcullis%'");
+        assert_eq!(ours.is_empty(), in_order, "{ours:?}");
+        scene.reopen();
+        let left = scene.database.tallies("j", 0.0, 9, NOW).len();
+        assert_eq!(left, usize::from(!in_order));
+        assert!(!scene.said().iter().any(|line| line.starts_with("40")));
+    }
 }
 
 #[test]

@@ -4,11 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use portcullis_jail::Ticket;
+use portcullis_jail::tally::Changes;
 use portcullis_value::Value;
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, params};
 
 use super::data;
+use super::schema::MAKE_TALLIES;
 
 /// How far a log has been read.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -42,6 +44,15 @@ pub enum Write {
         /// How far.
         position: Position,
     },
+    /// Counts of failures that are no ban yet, as they are at the positions that are written with them.
+    Tallies {
+        /// In which jail.
+        jail: Arc<str>,
+        /// Whether all others are forgotten.
+        anew: bool,
+        /// Those that changed.
+        changes: Changes,
+    },
     /// A new ban, not one that was restored.
     Ban {
         /// In which jail.
@@ -71,14 +82,20 @@ impl Write {
         match self {
             Write::Jail { name, .. } => name,
             Write::Log { jail, .. }
+            | Write::Tallies { jail, .. }
             | Write::Ban { jail, .. }
             | Write::Unban { jail, .. }
             | Write::UnbanAll { jail } => jail,
         }
     }
 
-    /// Writes it, within the transaction that is open.
-    pub(super) fn apply(&self, connection: &Connection, max_matches: usize) -> rusqlite::Result<()> {
+    /// Writes it, within the transaction that is open. `tallies`: whether there are tables for them.
+    pub(super) fn apply(
+        &self,
+        connection: &Connection,
+        max_matches: usize,
+        tallies: &mut bool,
+    ) -> rusqlite::Result<()> {
         let run = |sql: &str, values: &[&dyn rusqlite::ToSql]| {
             connection.prepare_cached(sql).and_then(|mut statement| statement.execute(values)).map(drop)
         };
@@ -95,12 +112,54 @@ impl Write {
                 } else {
                     Sql::Integer(i64::try_from(position.position).unwrap_or(i64::MAX))
                 };
+                let values = params![jail, path, position.first_line, place];
                 run(
                     "INSERT INTO logs(jail, path, firstlinemd5, lastfilepos) VALUES(?1, ?2, ?3, ?4) \
                      ON CONFLICT(jail, path) DO UPDATE \
                      SET firstlinemd5 = excluded.firstlinemd5, lastfilepos = excluded.lastfilepos",
-                    params![jail, path, position.first_line, place],
+                    values,
+                )?;
+                if !*tallies {
+                    return Ok(());
+                }
+                run(
+                    "INSERT OR REPLACE INTO portcullis_places(jail, path, firstlinemd5, lastfilepos) \
+                     VALUES(?1, ?2, ?3, ?4)",
+                    values,
                 )
+            }
+            Write::Tallies { jail, anew, changes } => {
+                if !*tallies {
+                    if changes.iter().all(|(_, counted)| counted.is_none()) {
+                        return Ok(());
+                    }
+                    connection.execute_batch(MAKE_TALLIES)?;
+                    *tallies = true;
+                }
+                if *anew {
+                    run("DELETE FROM portcullis_tallies WHERE jail = ?1", params![jail])?;
+                }
+                for (id, counted) in changes {
+                    match counted {
+                        Some(counted) => run(
+                            "INSERT OR REPLACE INTO portcullis_tallies(jail, ip, first, last, retry, data) \
+                             VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+                            params![
+                                jail,
+                                id.text(),
+                                counted.first.0,
+                                counted.last.0,
+                                counted.retry,
+                                data::counted(counted, max_matches)
+                            ],
+                        )?,
+                        None => run(
+                            "DELETE FROM portcullis_tallies WHERE jail = ?1 AND ip = ?2",
+                            params![jail, id.text()],
+                        )?,
+                    }
+                }
+                Ok(())
             }
             Write::Ban { jail, ticket, bantime } => {
                 let data = data::written(ticket, max_matches).into_bytes();

@@ -6,11 +6,13 @@
 
 mod known;
 
+use std::collections::HashSet;
+
 use indexmap::IndexMap;
 
 pub use known::{Known, known};
 
-use crate::failure::{Data, size};
+use crate::failure::{Data, keep_last, size};
 use crate::{Failure, Id, MatchedLine, Ticket, Timestamp};
 
 /// What the administrator set.
@@ -60,20 +62,36 @@ pub struct Tally {
     bytes: usize,
     total: u64,
     dropped: Dropped,
+    /// Whose count is another since the changes were last asked for, where somebody asks.
+    changed: Option<HashSet<Id>>,
 }
 
-/// What is known of one offender.
+/// Where one offender stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Counted {
+    /// The address, when the identity is not the address itself.
+    pub ip: Option<Id>,
+    /// The first failure; later ones fade into the beginning of the window.
+    pub first: Timestamp,
+    /// The last one.
+    pub last: Timestamp,
+    /// The count. Python keeps an integer or a float here; up to 2^53 they count alike.
+    pub retry: f64,
+    /// How many failures there were, faded ones too.
+    pub failures: u32,
+    /// Their last lines.
+    pub matches: Vec<MatchedLine>,
+    /// What the first one captured.
+    pub data: Data,
+}
+
+/// Who has another count than before: none, when nobody counts them any more.
+pub type Changes = Vec<(Id, Option<Counted>)>;
+
 #[derive(Clone, Debug)]
 struct Offender {
-    ip: Option<Id>,
-    first: Timestamp,
-    last: Timestamp,
-    /// Python keeps an integer or a float here; up to 2^53 they count alike.
-    retry: f64,
-    failures: u32,
-    matches: Vec<MatchedLine>,
+    counted: Counted,
     bytes: usize,
-    data: Data,
 }
 
 impl Tally {
@@ -109,9 +127,50 @@ impl Tally {
             bytes
         };
         self.bytes = self.bytes.saturating_add_signed(added);
+        self.note(&id);
         let ticket = self.ticket_if_too_many(&id);
         self.make_room_for_lines();
         ticket
+    }
+
+    /// Notes from now on whose count changes, for [`changes`](Self::changes). Whoever asks for that has to take them, for they
+    /// are kept until then.
+    pub fn note_changes(&mut self) {
+        self.changed.get_or_insert_default();
+    }
+
+    /// How many counts have changed since they were last taken.
+    pub fn changed(&self) -> usize {
+        self.changed.as_ref().map_or(0, HashSet::len)
+    }
+
+    /// Whose count has changed since this was last asked, and what it is now.
+    pub fn changes(&mut self) -> Changes {
+        let changed = self.changed.as_mut().map(std::mem::take).unwrap_or_default();
+        let now = |id: Id| {
+            let counted = self.offenders.get(&id).map(|offender| offender.counted.clone());
+            (id, counted)
+        };
+        changed.into_iter().map(now).collect()
+    }
+
+    /// Goes on counting where a former tally stood. Whoever is known already, or beyond the bound, is passed over.
+    pub fn go_on(&mut self, former: impl IntoIterator<Item = (Id, Counted)>) {
+        for (id, counted) in former {
+            if self.offenders.len() >= self.settings.identities.max(1) || self.offenders.contains_key(&id) {
+                continue;
+            }
+            let bytes = size(&counted.matches, &counted.data);
+            self.bytes += bytes;
+            self.offenders.insert(id, Offender { counted, bytes });
+        }
+        self.make_room_for_lines();
+    }
+
+    fn note(&mut self, id: &Id) {
+        if let Some(changed) = &mut self.changed {
+            changed.insert(id.clone());
+        }
     }
 
     /// Adds the extra weight of a failure of a known offender ([`known`]), which was already counted once by
@@ -130,6 +189,9 @@ impl Tally {
     /// Forgets one offender; whether it was known.
     pub fn forget(&mut self, id: &Id) -> bool {
         let removed = self.offenders.swap_remove(id);
+        if removed.is_some() {
+            self.note(id);
+        }
         self.bytes -= removed.as_ref().map_or(0, |offender| offender.bytes);
         removed.is_some()
     }
@@ -151,7 +213,7 @@ impl Tally {
 
     /// The count of an offender: a whole number, unless a known offender's weight made it something else.
     pub fn retry(&self, id: &Id) -> Option<f64> {
-        self.offenders.get(id).map(|offender| offender.retry)
+        self.offenders.get(id).map(|offender| offender.counted.retry)
     }
 
     /// What was given up at the bounds so far.
@@ -160,18 +222,13 @@ impl Tally {
     }
 
     fn ticket_if_too_many(&mut self, id: &Id) -> Option<Ticket> {
-        if self.offenders.get(id)?.retry < self.settings.maxretry as f64 {
+        if self.offenders.get(id)?.counted.retry < self.settings.maxretry as f64 {
             return None;
         }
         let (id, offender) = self.offenders.swap_remove_entry(id)?;
         self.bytes -= offender.bytes;
-        Some(Ticket {
-            ip: offender.ip,
-            failures: offender.failures,
-            matches: offender.matches,
-            data: offender.data,
-            ..Ticket::by_hand(id, offender.last)
-        })
+        let Counted { ip, last, failures, matches, data, .. } = offender.counted;
+        Some(Ticket { ip, failures, matches, data, ..Ticket::by_hand(id, last) })
     }
 
     /// Forgets a batch of the oldest, so that the cost per failure stays small when every one comes from elsewhere.
@@ -182,7 +239,7 @@ impl Tally {
         }
         let excess = self.offenders.len() - bound + 1 + bound / 64;
         let excess = excess.min(self.offenders.len());
-        let mut times: Vec<f64> = self.offenders.values().map(|offender| offender.last.0).collect();
+        let mut times: Vec<f64> = self.offenders.values().map(|offender| offender.counted.last.0).collect();
         let (_, &mut limit, _) = times.select_nth_unstable_by(excess - 1, f64::total_cmp);
         let mut left = excess;
         // Those of the limit's own second go as far as there is need, in the order in which they stand.
@@ -203,24 +260,30 @@ impl Tally {
             return;
         }
         let aim = self.settings.bytes / 4 * 3;
-        for offender in self.offenders.values_mut().filter(|offender| offender.bytes > 0) {
+        for (id, offender) in self.offenders.iter_mut().filter(|(_, offender)| offender.bytes > 0) {
             if self.bytes <= aim {
                 break;
             }
+            if let Some(changed) = &mut self.changed {
+                changed.insert(id.clone());
+            }
             self.bytes -= offender.bytes;
             offender.bytes = 0;
-            offender.matches = Vec::new();
-            offender.data = Data::new();
+            offender.counted.matches = Vec::new();
+            offender.counted.data = Data::new();
             self.dropped.lines += 1;
         }
     }
 
-    fn retain(&mut self, mut stays: impl FnMut(&Offender) -> bool) {
-        let bytes = &mut self.bytes;
-        self.offenders.retain(|_, offender| {
-            let stays = stays(offender);
+    fn retain(&mut self, mut stays: impl FnMut(&Counted) -> bool) {
+        let (bytes, changed) = (&mut self.bytes, &mut self.changed);
+        self.offenders.retain(|id, offender| {
+            let stays = stays(&offender.counted);
             if !stays {
                 *bytes -= offender.bytes;
+                if let Some(changed) = changed {
+                    changed.insert(id.clone());
+                }
             }
             stays
         });
@@ -230,30 +293,33 @@ impl Tally {
 impl Offender {
     fn new(failure: Failure, attempts: f64) -> Self {
         Offender {
-            ip: failure.ip,
-            first: failure.time,
-            last: failure.time,
-            retry: attempts,
-            failures: 1,
             bytes: size(&failure.matches, &failure.data),
-            matches: failure.matches,
-            data: failure.data,
+            counted: Counted {
+                ip: failure.ip,
+                first: failure.time,
+                last: failure.time,
+                retry: attempts,
+                failures: 1,
+                matches: failure.matches,
+                data: failure.data,
+            },
         }
     }
 
     /// One more failure: `data` stays that of the first one, as in Fail2ban.
     fn again(&mut self, failure: Failure, attempts: f64, settings: &Settings) {
-        if failure.time > self.last {
+        let counted = &mut self.counted;
+        if failure.time > counted.last {
             let begin = failure.time.plus(-settings.findtime);
-            if self.first < begin {
-                let rate = self.retry / failure.time.since(self.first);
-                self.retry = (rate * settings.findtime).round_ties_even();
-                self.first = begin;
+            if counted.first < begin {
+                let rate = counted.retry / failure.time.since(counted.first);
+                counted.retry = (rate * settings.findtime).round_ties_even();
+                counted.first = begin;
             }
-            self.last = failure.time;
+            counted.last = failure.time;
         }
-        self.retry += attempts;
-        self.failures = self.failures.saturating_add(1);
+        counted.retry += attempts;
+        counted.failures = counted.failures.saturating_add(1);
         self.remember(failure.matches, settings.maxmatches);
     }
 
@@ -261,10 +327,9 @@ impl Offender {
     fn remember(&mut self, lines: Vec<MatchedLine>, maxmatches: usize) {
         let joined =
             lines.into_iter().map(|line| MatchedLine { after: line.line(), ..MatchedLine::default() });
-        self.matches.extend(joined);
-        let excess = self.matches.len().saturating_sub(maxmatches);
-        self.matches.drain(..excess);
-        self.bytes = size(&self.matches, &self.data);
+        self.counted.matches.extend(joined);
+        keep_last(&mut self.counted.matches, maxmatches);
+        self.bytes = size(&self.counted.matches, &self.counted.data);
     }
 }
 
@@ -415,7 +480,9 @@ mod tests {
             failures in prop::collection::vec((0_u8..6, 0.0..5000.0, 0_u8..4), 1..80),
         ) {
             let settings = Settings { maxretry, findtime, maxmatches, identities: 4, bytes: 60 };
-            let mut tally = Tally::new(settings);
+            let mut tally = Tally::new(settings.clone());
+            tally.note_changes();
+            let mut kept = IndexMap::new();
             for (id, at, what) in failures {
                 let failure = failure(&id.to_string(), at);
                 match what {
@@ -427,8 +494,23 @@ mod tests {
                 let bytes: usize = tally.offenders.values().map(|offender| offender.bytes).sum();
                 prop_assert_eq!(bytes, tally.bytes);
                 prop_assert!(tally.bytes <= 60);
-                let below = |offender: &Offender| offender.retry < maxretry as f64;
+                let below = |offender: &Offender| offender.counted.retry < maxretry as f64;
                 prop_assert!(tally.offenders.values().all(below));
+                if what == 3 {
+                    for (id, counted) in tally.changes() {
+                        match counted {
+                            Some(counted) => drop(kept.insert(id, counted)),
+                            None => drop(kept.swap_remove(&id)),
+                        }
+                    }
+                    let mut again = Tally::new(settings.clone());
+                    again.go_on(kept.clone());
+                    prop_assert_eq!(again.bytes, tally.bytes);
+                    for (id, offender) in &tally.offenders {
+                        let stands = again.offenders.get(id).map(|offender| &offender.counted);
+                        prop_assert_eq!(stands, Some(&offender.counted));
+                    }
+                }
             }
         }
     }
