@@ -25,10 +25,12 @@ impl Family {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// What the text is. Its address or network is read from it whenever it is asked for: that takes some 20 ns, and a hundred
+/// thousand bans have three copies each of their identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    Address(IpAddr),
-    Network(IpNet),
+    Address,
+    Network,
     Text,
 }
 
@@ -44,15 +46,13 @@ impl Id {
     /// IPv4-mapped becomes IPv4, text is put in canonical form), a network with `/24` or `/255.255.255.0` (host bits
     /// cleared, full length becomes the address), else the raw text.
     pub fn new(text: &str) -> Self {
-        let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
-        match bare.parse::<IpAddr>() {
+        match Meaning::of(text) {
             // What is read as an IPv4 address is written as one.
-            Ok(address @ IpAddr::V4(_)) => return Id { text: bare.into(), kind: Kind::Address(address) },
-            Ok(address) => return Id::from(address),
-            Err(_) => {}
-        }
-        match bare.split_once('/') {
-            Some((address, length)) => Self::network(address, length).unwrap_or_else(|| Self::raw(text)),
+            Some(Meaning::Address(IpAddr::V4(_))) if !text.contains(['[', ':', '/']) => {
+                Id { text: text.into(), kind: Kind::Address }
+            }
+            Some(Meaning::Address(address)) => Id::from(address),
+            Some(Meaning::Network(net)) => Id::from(net),
             None => Self::raw(text),
         }
     }
@@ -79,7 +79,11 @@ impl Id {
         } else if python_int(length).is_none() {
             return Err(nonsense(format!("invalid literal for int() with base 10: {}", repr_str(length))));
         }
-        Ok(Self::network(address, length).unwrap_or_else(|| Self::raw(address)))
+        Ok(match Meaning::of_network(address, length) {
+            Some(Meaning::Address(address)) => Id::from(address),
+            Some(Meaning::Network(net)) => Id::from(net),
+            None => Self::raw(address),
+        })
     }
 
     /// An identity to look for, as `unbanip` takes it: first of all a text, as it was written (another spelling of an address is
@@ -88,7 +92,97 @@ impl Id {
         Id { text: text.into(), kind: Self::new(text).kind }
     }
 
-    fn network(address: &str, length: &str) -> Option<Self> {
+    /// The canonical text: key of tallies and bans, and what is shown.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The address, when it is one.
+    pub fn address(&self) -> Option<IpAddr> {
+        match self.meaning()? {
+            Meaning::Address(address) => Some(address),
+            Meaning::Network(_) => None,
+        }
+    }
+
+    /// The network that the text names: of one address, when it is an address. This is what a ban closes.
+    ///
+    /// A network of length 0 is written as its bare address `0.0.0.0`, and a ban of it closes just that, as in Fail2ban:
+    /// nobody means to ban everybody. [`covers`](Self::covers) tells what it stands for elsewhere.
+    pub fn net(&self) -> Option<IpNet> {
+        self.covers().map(|net| if net.prefix_len() == 0 { net.network().into() } else { net })
+    }
+
+    /// All addresses that are meant when something is looked for in it (`ignoreip`, `unbanip`): `0.0.0.0/0` is everybody.
+    pub fn covers(&self) -> Option<IpNet> {
+        match self.meaning()? {
+            Meaning::Address(address) => Some(address.into()),
+            Meaning::Network(net) => Some(net),
+        }
+    }
+
+    /// Whether this covers more than one address.
+    pub fn is_network(&self) -> bool {
+        self.kind == Kind::Network
+    }
+
+    fn meaning(&self) -> Option<Meaning> {
+        if self.kind == Kind::Text {
+            return None;
+        }
+        match (self.kind, Meaning::of(&self.text)?) {
+            // Everybody is written as a bare address.
+            (Kind::Network, Meaning::Address(address)) => IpNet::new(address, 0).ok().map(Meaning::Network),
+            (_, meaning) => Some(meaning),
+        }
+    }
+
+    /// The family, unless it is plain text.
+    pub fn family(&self) -> Option<Family> {
+        match self.kind {
+            Kind::Text => None,
+            // Nothing that means an IPv6 address is written without a colon.
+            _ if !self.text.contains(':') => Some(Family::Inet4),
+            _ => {
+                self.net().map(|net| if matches!(net, IpNet::V4(_)) { Family::Inet4 } else { Family::Inet6 })
+            }
+        }
+    }
+}
+
+impl From<IpAddr> for Id {
+    fn from(address: IpAddr) -> Self {
+        let address = address.to_canonical();
+        Id { text: python_text(address).into(), kind: Kind::Address }
+    }
+}
+
+impl From<IpNet> for Id {
+    fn from(net: IpNet) -> Self {
+        let net = net.trunc();
+        let address = python_text(net.network());
+        let text = if net.prefix_len() == 0 { address } else { format!("{address}/{}", net.prefix_len()) };
+        Id { text: text.into(), kind: Kind::Network }
+    }
+}
+
+/// What a text says of the net, when it says anything.
+enum Meaning {
+    Address(IpAddr),
+    Network(IpNet),
+}
+
+impl Meaning {
+    fn of(text: &str) -> Option<Self> {
+        let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
+        if let Ok(address) = bare.parse::<IpAddr>() {
+            return Some(Meaning::Address(address.to_canonical()));
+        }
+        let (address, length) = bare.split_once('/')?;
+        Self::of_network(address, length)
+    }
+
+    fn of_network(address: &str, length: &str) -> Option<Self> {
         let address: IpAddr = address.parse().ok()?;
         let bits: i64 = if address.is_ipv4() { 32 } else { 128 };
         let length = if length.contains(['.', ':']) {
@@ -98,73 +192,9 @@ impl Id {
         };
         // A mask beyond the width is printed as the plain address (Fail2ban 1.0.2 does the same).
         if !(0..bits).contains(&length) {
-            return Some(Id::from(address));
+            return Some(Meaning::Address(address.to_canonical()));
         }
-        Some(Id::from(IpNet::new(address, length as u8).ok()?))
-    }
-
-    /// The canonical text: key of tallies and bans, and what is shown.
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-
-    /// The same text, shared.
-    pub(crate) fn shared_text(&self) -> Arc<str> {
-        Arc::clone(&self.text)
-    }
-
-    /// The address, when it is one.
-    pub fn address(&self) -> Option<IpAddr> {
-        match self.kind {
-            Kind::Address(address) => Some(address),
-            _ => None,
-        }
-    }
-
-    /// The network that the text names: of one address, when it is an address. This is what a ban closes.
-    ///
-    /// A network of length 0 is written as its bare address `0.0.0.0`, and a ban of it closes just that, as in Fail2ban:
-    /// nobody means to ban everybody. [`covers`](Self::covers) tells what it stands for elsewhere.
-    pub fn net(&self) -> Option<IpNet> {
-        match self.kind {
-            Kind::Network(net) if net.prefix_len() == 0 => Some(net.network().into()),
-            _ => self.covers(),
-        }
-    }
-
-    /// All addresses that are meant when something is looked for in it (`ignoreip`, `unbanip`): `0.0.0.0/0` is everybody.
-    pub fn covers(&self) -> Option<IpNet> {
-        match self.kind {
-            Kind::Address(address) => Some(address.into()),
-            Kind::Network(net) => Some(net),
-            Kind::Text => None,
-        }
-    }
-
-    /// Whether this covers more than one address.
-    pub fn is_network(&self) -> bool {
-        matches!(self.kind, Kind::Network(_))
-    }
-
-    /// The family, unless it is plain text.
-    pub fn family(&self) -> Option<Family> {
-        self.net().map(|net| if matches!(net, IpNet::V4(_)) { Family::Inet4 } else { Family::Inet6 })
-    }
-}
-
-impl From<IpAddr> for Id {
-    fn from(address: IpAddr) -> Self {
-        let address = address.to_canonical();
-        Id { text: python_text(address).into(), kind: Kind::Address(address) }
-    }
-}
-
-impl From<IpNet> for Id {
-    fn from(net: IpNet) -> Self {
-        let net = net.trunc();
-        let address = python_text(net.network());
-        let text = if net.prefix_len() == 0 { address } else { format!("{address}/{}", net.prefix_len()) };
-        Id { text: text.into(), kind: Kind::Network(net) }
+        Some(Meaning::Network(IpNet::new(address, length as u8).ok()?.trunc()))
     }
 }
 

@@ -1,9 +1,10 @@
-//! The list itself. It is made for a hundred thousand bans and more: some 250 bytes each without lines, and no
+//! The list itself. It is made for a hundred thousand bans and more: some 200 bytes each without lines, and no
 //! operation on one ban walks over all.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher, RandomState};
 
+use hashbrown::HashTable;
 use jiff::tz::TimeZone;
 use portcullis_value::Value;
 
@@ -23,8 +24,9 @@ pub struct Bans {
     slots: Vec<Slot>,
     holes: usize,
     next_seq: u64,
-    /// By the identity's text.
-    by_id: HashMap<Arc<str>, u64>,
+    /// Their numbers, by the identities' texts, which stand in the slots.
+    by_id: HashTable<u64>,
+    hasher: RandomState,
     /// Begins of the bans that last as long as the jail says.
     plain: BTreeSet<(Moment, u64)>,
     /// Ends of the bans with a time of their own, except those for ever.
@@ -101,7 +103,8 @@ impl Bans {
             slots: Vec::new(),
             holes: 0,
             next_seq: 0,
-            by_id: HashMap::new(),
+            by_id: HashTable::new(),
+            hasher: RandomState::new(),
             plain: BTreeSet::new(),
             own: BTreeSet::new(),
             total: 0,
@@ -116,7 +119,8 @@ impl Bans {
     pub fn reserve(&mut self, bans: usize) {
         let bans = bans.min(self.bound);
         self.slots.reserve_exact(bans);
-        self.by_id.reserve(bans);
+        let Bans { by_id, slots, hasher, .. } = self;
+        by_id.reserve(bans, |&seq| hash_of(slots, hasher, seq));
     }
 
     /// Other bounds than a million bans and 64 MiB of lines. Bans beyond the bound end early: [`expired`](Self::expired)
@@ -144,16 +148,18 @@ impl Bans {
         if span.end(ticket.time).is_some_and(|end| end < now.0) {
             return Added::Expired;
         }
-        if let Some(&seq) = self.by_id.get(ticket.id.text()) {
+        if let Some(seq) = self.seq(&ticket.id) {
             return self.again(seq, ticket.time, span);
         }
         let seq = self.next_seq;
         self.next_seq += 1;
         let ban = Ban::new(ticket, own);
         self.lines += ban.size();
-        self.by_id.insert(ban.id.shared_text(), seq);
         self.schedule(seq, ban.time, own);
         self.slots.push(Slot { seq, ban: Some(ban) });
+        let Bans { by_id, slots, hasher, .. } = self;
+        let hash = hasher.hash_one(ticket.id.text());
+        by_id.insert_unique(hash, seq, |&seq| hash_of(slots, hasher, seq));
         self.total += 1;
         self.forget_lines();
         Added::New { restored: ticket.restored }
@@ -161,7 +167,7 @@ impl Bans {
 
     /// Gives a ban another time of its own, as `bantime.increment` does. Whether there is such a ban.
     pub fn set_own_bantime(&mut self, id: &Id, bantime: &Value) -> bool {
-        let (Some(&seq), Some(span)) = (self.by_id.get(id.text()), Span::of(bantime)) else { return false };
+        let (Some(seq), Some(span)) = (self.seq(id), Span::of(bantime)) else { return false };
         self.reschedule(seq, span);
         true
     }
@@ -170,17 +176,14 @@ impl Bans {
     /// begin in it, wider ones too, as in Fail2ban.
     pub fn unban(&mut self, id: &Id) -> Vec<Ticket> {
         let everybody = id.covers().is_some_and(|net| net.prefix_len() == 0);
-        match self.by_id.get(id.text()) {
-            Some(&seq) if !everybody => self.remove(seq).into_iter().collect(),
+        match self.seq(id) {
+            Some(seq) if !everybody => self.remove(seq).into_iter().collect(),
             _ if id.is_network() => {
                 let Some(net) = id.covers() else { return Vec::new() };
-                let inside = |ban: &&Ban| ban.id.covers().is_some_and(|inner| net.contains(&inner.network()));
-                let ids: Vec<u64> = self
-                    .bans()
-                    .filter(inside)
-                    .filter_map(|ban| self.by_id.get(ban.id.text()).copied())
-                    .collect();
-                ids.into_iter().filter_map(|seq| self.remove(seq)).collect()
+                let inside = |ban: &Ban| ban.id.covers().is_some_and(|inner| net.contains(&inner.network()));
+                let inside = |slot: &&Slot| slot.ban.as_ref().is_some_and(inside);
+                let numbers: Vec<u64> = self.slots.iter().filter(inside).map(|slot| slot.seq).collect();
+                numbers.into_iter().filter_map(|seq| self.remove(seq)).collect()
             }
             _ => Vec::new(),
         }
@@ -216,7 +219,7 @@ impl Bans {
     /// Ends all bans.
     pub fn flush(&mut self) -> Vec<Ticket> {
         let slots = std::mem::take(&mut self.slots);
-        self.by_id = HashMap::new();
+        self.by_id = HashTable::new();
         self.plain.clear();
         self.own.clear();
         (self.holes, self.lines, self.bare_to) = (0, 0, self.next_seq);
@@ -225,22 +228,22 @@ impl Bans {
 
     /// Whether exactly this identity is banned.
     pub fn contains(&self, id: &Id) -> bool {
-        self.by_id.contains_key(id.text())
+        self.seq(id).is_some()
     }
 
     /// The ban of exactly this identity.
     pub fn ticket(&self, id: &Id) -> Option<Ticket> {
-        self.ban(*self.by_id.get(id.text())?).cloned().map(Ban::ticket)
+        self.ban(self.seq(id)?).cloned().map(Ban::ticket)
     }
 
     /// When the ban of this identity began.
     pub fn begin(&self, id: &Id) -> Option<Timestamp> {
-        self.ban(*self.by_id.get(id.text())?).map(|ban| ban.time)
+        self.ban(self.seq(id)?).map(|ban| ban.time)
     }
 
     /// When the ban of this identity ends: `None` when there is none, `Some(None)` when it is for ever.
     pub fn end(&self, id: &Id) -> Option<Option<Timestamp>> {
-        let ban = self.ban(*self.by_id.get(id.text())?)?;
+        let ban = self.ban(self.seq(id)?)?;
         Some(self.end_of(ban).map(Timestamp))
     }
 
@@ -256,7 +259,7 @@ impl Bans {
 
     /// Gives a ban other captures. Whether there is such a ban.
     pub fn set_data(&mut self, id: &Id, data: &Data) -> bool {
-        let Some(at) = self.by_id.get(id.text()).and_then(|&seq| self.position(seq)) else { return false };
+        let Some(at) = self.seq(id).and_then(|seq| self.position(seq)) else { return false };
         let Some(ban) = &mut self.slots[at].ban else { return false };
         self.lines -= ban.size();
         let more = ban.more.get_or_insert_default();
@@ -329,7 +332,9 @@ impl Bans {
     fn remove(&mut self, seq: u64) -> Option<Ticket> {
         let at = self.position(seq)?;
         let ban = self.slots[at].ban.take()?;
-        self.by_id.remove(ban.id.text());
+        if let Ok(known) = self.by_id.find_entry(self.hasher.hash_one(ban.id.text()), |&known| known == seq) {
+            known.remove();
+        }
         self.unschedule(seq, ban.time, ban.own);
         self.lines -= ban.size();
         self.holes += 1;
@@ -338,7 +343,8 @@ impl Bans {
             self.holes = 0;
             if self.slots.capacity() > 4 * self.slots.len() {
                 self.slots.shrink_to(2 * self.slots.len());
-                self.by_id.shrink_to(2 * self.slots.len());
+                let Bans { by_id, slots, hasher, .. } = self;
+                by_id.shrink_to(2 * slots.len(), |&seq| hash_of(slots, hasher, seq));
             }
         }
         Some(ban.ticket())
@@ -381,12 +387,18 @@ impl Bans {
         }
     }
 
+    /// The number of the ban of exactly this identity.
+    fn seq(&self, id: &Id) -> Option<u64> {
+        let same = |seq: &u64| self.ban(*seq).is_some_and(|ban| ban.id == *id);
+        self.by_id.find(self.hasher.hash_one(id.text()), same).copied()
+    }
+
     fn position(&self, seq: u64) -> Option<usize> {
-        self.slots.binary_search_by_key(&seq, |slot| slot.seq).ok()
+        position(&self.slots, seq)
     }
 
     fn ban(&self, seq: u64) -> Option<&Ban> {
-        self.slots[self.position(seq)?].ban.as_ref()
+        ban(&self.slots, seq)
     }
 
     fn bans(&self) -> impl Iterator<Item = &Ban> {
@@ -425,6 +437,19 @@ impl Bans {
             ban.more = ip.map(|ip| Box::new(More { ip: Some(ip), matches: Vec::new(), data: Data::new() }));
         }
     }
+}
+
+fn position(slots: &[Slot], seq: u64) -> Option<usize> {
+    slots.binary_search_by_key(&seq, |slot| slot.seq).ok()
+}
+
+fn ban(slots: &[Slot], seq: u64) -> Option<&Ban> {
+    slots[position(slots, seq)?].ban.as_ref()
+}
+
+/// Of the identity that has this number.
+fn hash_of(slots: &[Slot], hasher: &RandomState, seq: u64) -> u64 {
+    hasher.hash_one(ban(slots, seq).map_or("", |ban| ban.id.text()))
 }
 
 impl Ban {

@@ -39,6 +39,7 @@ pub use guard::{GUARD, guard};
 pub use iptables_readback::{Backend, BanChain, BanSet};
 pub use matching::Answer;
 pub use nft_readback::BanNftSet;
+pub(crate) use object::sort_key;
 pub use object::{
     Chain, Element, Hook, KernelRule, KernelSet, KeyType, LONGEST_TIMEOUT, Rule, Set, Table, TableFamily,
 };

@@ -98,10 +98,7 @@ impl InKernel {
         };
         match &mut self.rules {
             Rules::Own(action) => {
-                let now = facts.now();
-                let wanted: Vec<Wanted> =
-                    ledger.wanted(|id, time, bantime| wanted(id, time, bantime, facts, now));
-                let difference = self.shelter.read(|firewall| action.verify(firewall, &wanted))?;
+                let (_, difference) = compared(action, &self.shelter, ledger, facts)?;
                 Ok(lost(difference, ledger.standing_ids().cloned().collect()))
             }
             Rules::Stock(parts) => {
@@ -128,10 +125,7 @@ impl InKernel {
     ) -> Result<(Difference, Vec<(Id, Error)>), Error> {
         match &mut self.rules {
             Rules::Own(action) => {
-                let now = facts.now();
-                let wanted: Vec<Wanted> =
-                    ledger.wanted(|id, time, bantime| wanted(id, time, bantime, facts, now));
-                let difference = self.shelter.read(|firewall| action.verify(firewall, &wanted))?;
+                let (wanted, difference) = compared(action, &self.shelter, ledger, facts)?;
                 let all_addresses = wanted.iter().all(|(id, _)| id.net().is_some());
                 if difference.is_none() && all_addresses {
                     return Ok((difference, Vec::new()));
@@ -209,6 +203,19 @@ impl InKernel {
             Rules::Stock(parts) => self.shelter.with(|firewall| each_present(parts, firewall, Stock::stop)),
         }
     }
+}
+
+/// What should be in our own table, and what is otherwise there.
+fn compared(
+    action: &DefaultAction,
+    shelter: &Shelter,
+    ledger: &Ledger,
+    facts: &dyn Facts,
+) -> Result<(Vec<Wanted>, Difference), Error> {
+    let now = facts.now();
+    let wanted: Vec<Wanted> = ledger.wanted(|id, time, bantime| wanted(id, time, bantime, facts, now));
+    let difference = shelter.read(|firewall| action.verify(firewall, &wanted))?;
+    Ok((wanted, difference))
 }
 
 fn part_of<'p>(parts: &'p [Stock], id: &Id) -> Option<&'p Stock> {

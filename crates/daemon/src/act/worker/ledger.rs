@@ -22,35 +22,53 @@ const LONGEST_RETRY: Duration = Duration::from_secs(60);
 /// See the module.
 pub(super) struct Ledger {
     bans: HashMap<Id, Held>,
+    /// Their tickets, where they are kept with all that belongs to them.
+    whole: Option<HashMap<Id, Arc<Ticket>>>,
+    /// What is known of those that failed: as a rule, none.
+    failures: HashMap<Id, Failure>,
     /// All bans so far.
     banned: u64,
     /// Those that failed, by the time of the next try.
     due: BTreeMap<(Instant, u64), Id>,
     tally: Tally,
-    whole: bool,
     began: Instant,
 }
 
+/// Of these there are as many as bans: nothing is in here that most of them do not have.
 struct Held {
-    kept: Kept,
+    begin: Timestamp,
+    /// In seconds; NaN is the jail's time.
+    bantime: f64,
     /// Its place among all bans.
     number: u64,
+    /// When the state began.
+    since: Age,
     state: State,
-    /// Milliseconds after the ledger's begin when the state began: half as long as an `Instant`.
-    since: u64,
 }
 
-enum Kept {
-    Whole(Arc<Ticket>),
-    /// Since when, and for how many seconds (NaN: the jail's time).
-    Brief(Timestamp, f64),
-}
-
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Pending,
     Enforced,
     Unverified,
-    Failed(Box<Failure>),
+    /// Why, the failures know.
+    Failed,
+}
+
+/// Time since the ledger's begin, in steps of 64 ms: enough for eight years, and a quarter of an `Instant`.
+#[derive(Clone, Copy)]
+struct Age(u32);
+
+impl Age {
+    fn of(began: Instant) -> Self {
+        Age(u32::try_from(began.elapsed().as_millis() >> 6).unwrap_or(u32::MAX))
+    }
+
+    /// Since then, or a little less.
+    fn passed(self, began: Instant) -> Duration {
+        let then = Duration::from_millis((u64::from(self.0) + 1) << 6);
+        began.elapsed().saturating_sub(then)
+    }
 }
 
 struct Failure {
@@ -75,10 +93,11 @@ impl Ledger {
         let began = Instant::now();
         Ledger {
             bans: HashMap::new(),
+            whole: whole.then(HashMap::new),
+            failures: HashMap::new(),
             banned: 0,
             due: BTreeMap::new(),
             tally: Tally::default(),
-            whole,
             began,
         }
     }
@@ -100,25 +119,35 @@ impl Ledger {
     pub(super) fn add(&mut self, ticket: &Arc<Ticket>) {
         self.banned += 1;
         self.remove(&ticket.id);
-        let held =
-            Held { kept: self.kept(ticket), number: self.banned, state: State::Pending, since: self.age() };
+        let (begin, bantime) = (ticket.time, own_seconds(ticket));
+        let since = Age::of(self.began);
+        let held = Held { begin, bantime, number: self.banned, since, state: State::Pending };
         self.tally.add(&Enforcement::Pending);
         self.bans.insert(ticket.id.clone(), held);
+        if let Some(whole) = &mut self.whole {
+            whole.insert(ticket.id.clone(), Arc::clone(ticket));
+        }
     }
 
     /// A ban has another time.
     pub(super) fn replace(&mut self, ticket: &Arc<Ticket>) {
-        let kept = self.kept(ticket);
-        if let Some(held) = self.bans.get_mut(&ticket.id) {
-            held.kept = kept;
+        let Some(held) = self.bans.get_mut(&ticket.id) else { return };
+        (held.begin, held.bantime) = (ticket.time, own_seconds(ticket));
+        if let Some(whole) = &mut self.whole {
+            whole.insert(ticket.id.clone(), Arc::clone(ticket));
         }
     }
 
     /// Forgets a ban.
     pub(super) fn remove(&mut self, id: &Id) {
         if let Some(held) = self.bans.remove(id) {
-            self.tally.remove(&held.state.told());
-            self.forget_failure(&held);
+            self.tally.remove(&self.told(id, held.state));
+            if let Some(failure) = self.failures.remove(id) {
+                self.due.remove(&(failure.again, held.number));
+            }
+            if let Some(whole) = &mut self.whole {
+                whole.remove(id);
+            }
             if self.bans.capacity() > 1024 && self.bans.capacity() > 8 * self.bans.len() {
                 self.bans.shrink_to(2 * self.bans.len());
             }
@@ -127,14 +156,14 @@ impl Ledger {
 
     /// All that were not carried out, or not read back.
     pub(super) fn pending(&self) -> Vec<Arc<Ticket>> {
-        let pending = self.bans.iter().filter(|(_, held)| matches!(held.state, State::Pending));
-        pending.map(|(id, held)| held.kept.ticket(id)).collect()
+        let pending = self.bans.iter().filter(|(_, held)| held.state == State::Pending);
+        pending.map(|(id, held)| self.ticket_of(id, held)).collect()
     }
 
     /// All of them are in the kernel.
     pub(super) fn enforced(&mut self) {
-        let age = self.age();
-        for held in self.bans.values_mut().filter(|held| matches!(held.state, State::Pending)) {
+        let age = Age::of(self.began);
+        for held in self.bans.values_mut().filter(|held| held.state == State::Pending) {
             held.state = State::Enforced;
             held.since = age;
             self.tally.remove(&Enforcement::Pending);
@@ -154,21 +183,27 @@ impl Ledger {
 
     /// Forgets all, and answers them in their order.
     pub(super) fn take_all(&mut self) -> Vec<Arc<Ticket>> {
+        let mut held: Vec<(&Id, &Held)> = self.bans.iter().collect();
+        held.sort_unstable_by_key(|(_, held)| held.number);
+        let tickets = held.into_iter().map(|(id, held)| self.ticket_of(id, held)).collect();
+        self.bans = HashMap::new();
+        self.failures = HashMap::new();
+        if let Some(whole) = &mut self.whole {
+            *whole = HashMap::new();
+        }
         self.due.clear();
         self.tally = Tally::default();
-        let mut held: Vec<(Id, Held)> = std::mem::take(&mut self.bans).into_iter().collect();
-        held.sort_unstable_by_key(|(_, held)| held.number);
-        held.into_iter().map(|(id, held)| held.kept.ticket(&id)).collect()
+        tickets
     }
 
     /// Notes what has become of a ban that is held. Answers what it means, and the place of the ban among all.
     pub(super) fn settle(&mut self, id: &Id, state: Enforcement) -> Option<News> {
-        let held = self.bans.get_mut(id)?;
-        let before = held.state.told();
-        let age = self.began.elapsed().as_millis() as u64;
-        let tries = held.state.tries();
-        if let State::Failed(failure) = &held.state {
-            self.due.remove(&(failure.again, held.number));
+        let held = self.bans.get(id)?;
+        let (number, before) = (held.number, self.told(id, held.state));
+        let failure = self.failures.remove(id);
+        let tries = failure.as_ref().map_or(0, |failure| failure.tries);
+        if let Some(failure) = failure {
+            self.due.remove(&(failure.again, number));
         }
         let (new, news) = match &state {
             Enforcement::Pending => (State::Pending, News::Nothing),
@@ -176,71 +211,60 @@ impl Ledger {
                 let first = if let Enforcement::Absent(_) = state { ABSENT_RETRY } else { FIRST_RETRY };
                 let pause = first.saturating_mul(1 << tries.min(6)).min(LONGEST_RETRY);
                 let again = Instant::now() + pause;
-                self.due.insert((again, held.number), id.clone());
-                let failure = Failure { why: state.clone(), tries: tries + 1, again };
-                (State::Failed(Box::new(failure)), if tries == 0 { News::Failed } else { News::Nothing })
+                self.due.insert((again, number), id.clone());
+                self.failures.insert(id.clone(), Failure { why: state.clone(), tries: tries + 1, again });
+                (State::Failed, if tries == 0 { News::Failed } else { News::Nothing })
             }
             holds => {
                 let news = if *holds == before { News::Nothing } else { News::Holds(tries) };
                 (if *holds == Enforcement::Enforced { State::Enforced } else { State::Unverified }, news)
             }
         };
-        if state != before {
-            held.since = age;
-        }
-        held.state = new;
         self.tally.remove(&before);
         self.tally.add(&state);
+        let held = self.bans.get_mut(id)?;
+        if state != before {
+            held.since = Age::of(self.began);
+        }
+        held.state = new;
         Some(news)
     }
 
     /// Whether a ban is in force; `None` when there is none.
     pub(super) fn state(&self, id: &Id) -> Option<Enforcement> {
-        self.bans.get(id).map(|held| held.state.told())
+        self.bans.get(id).map(|held| self.told(id, held.state))
     }
 
     /// For how long a ban has been in force; `None` when there is none, or it is not.
     pub(super) fn stands_for(&self, id: &Id) -> Option<Duration> {
         let held = self.bans.get(id)?;
         let stands = matches!(held.state, State::Enforced | State::Unverified);
-        stands.then(|| Duration::from_millis(self.age().saturating_sub(held.since)))
+        stands.then(|| held.since.passed(self.began))
     }
 
     /// The ticket of a ban.
     pub(super) fn ticket(&self, id: &Id) -> Option<Arc<Ticket>> {
-        self.bans.get(id).map(|held| held.kept.ticket(id))
+        self.bans.get(id).map(|held| self.ticket_of(id, held))
     }
 
     /// All that should be in force and are not known to have failed, in their order.
     pub(super) fn standing(&self) -> Vec<Arc<Ticket>> {
-        let standing = self.bans.iter().filter(|(_, held)| !matches!(held.state, State::Failed(_)));
+        let standing = self.bans.iter().filter(|(_, held)| held.state != State::Failed);
         let mut standing: Vec<(&Id, &Held)> = standing.collect();
         standing.sort_unstable_by_key(|(_, held)| held.number);
-        standing.into_iter().map(|(id, held)| held.kept.ticket(id)).collect()
+        standing.into_iter().map(|(id, held)| self.ticket_of(id, held)).collect()
     }
 
     /// The same, whom only, in no order.
     pub(super) fn standing_ids(&self) -> impl Iterator<Item = &Id> {
-        self.bans.iter().filter(|(_, held)| !matches!(held.state, State::Failed(_))).map(|(id, _)| id)
+        self.bans.iter().filter(|(_, held)| held.state != State::Failed).map(|(id, _)| id)
     }
 
     /// What `of` says of each of the same, given its begin and the seconds of its own ban time; in no order.
     pub(super) fn wanted<T>(&self, of: impl Fn(&Id, Timestamp, Option<f64>) -> T) -> Vec<T> {
-        let standing = self.bans.iter().filter(|(_, held)| !matches!(held.state, State::Failed(_)));
+        let standing = self.bans.iter().filter(|(_, held)| held.state != State::Failed);
         standing
-            .map(|(id, held)| match &held.kept {
-                Kept::Whole(ticket) => {
-                    let bantime = ticket.bantime.as_ref();
-                    of(
-                        id,
-                        ticket.time,
-                        bantime.map(|bantime| portcullis_value::float(bantime).unwrap_or(-1.0)),
-                    )
-                }
-                Kept::Brief(begin, bantime) => {
-                    of(id, *begin, Some(*bantime).filter(|bantime| !bantime.is_nan()))
-                }
-            })
+            .map(|(id, held)| of(id, held.begin, Some(held.bantime).filter(|bantime| !bantime.is_nan())))
             .collect()
     }
 
@@ -268,51 +292,33 @@ impl Ledger {
         first.and_then(|state| state.failure().map(str::to_owned))
     }
 
-    fn age(&self) -> u64 {
-        self.began.elapsed().as_millis() as u64
-    }
-
-    fn kept(&self, ticket: &Arc<Ticket>) -> Kept {
-        if self.whole {
-            return Kept::Whole(Arc::clone(ticket));
-        }
-        let seconds =
-            ticket.bantime.as_ref().map_or(f64::NAN, |time| portcullis_value::float(time).unwrap_or(-1.0));
-        Kept::Brief(ticket.time, seconds)
-    }
-
-    fn forget_failure(&mut self, held: &Held) {
-        if let State::Failed(failure) = &held.state {
-            self.due.remove(&(failure.again, held.number));
-        }
-    }
-}
-
-impl Kept {
-    fn ticket(&self, id: &Id) -> Arc<Ticket> {
-        match self {
-            Kept::Whole(ticket) => Arc::clone(ticket),
-            Kept::Brief(time, seconds) => {
-                let bantime = (!seconds.is_nan()).then_some(Value::Float(*seconds));
-                Arc::new(Ticket { bantime, ..Ticket::by_hand(id.clone(), *time) })
-            }
-        }
-    }
-}
-
-impl State {
-    fn told(&self) -> Enforcement {
-        match self {
+    fn told(&self, id: &Id, state: State) -> Enforcement {
+        match state {
             State::Pending => Enforcement::Pending,
             State::Enforced => Enforcement::Enforced,
             State::Unverified => Enforcement::Unverified,
-            State::Failed(failure) => failure.why.clone(),
+            State::Failed => {
+                self.failures.get(id).map_or(Enforcement::Unverified, |failure| failure.why.clone())
+            }
         }
     }
 
-    fn tries(&self) -> u32 {
-        if let State::Failed(failure) = self { failure.tries } else { 0 }
+    /// The ticket as it came; or, where no more is needed, one of whom and how long.
+    fn ticket_of(&self, id: &Id, held: &Held) -> Arc<Ticket> {
+        let whole = self.whole.as_ref().and_then(|whole| whole.get(id));
+        whole.map_or_else(
+            || {
+                let bantime = (!held.bantime.is_nan()).then_some(Value::Float(held.bantime));
+                Arc::new(Ticket { bantime, ..Ticket::by_hand(id.clone(), held.begin) })
+            },
+            Arc::clone,
+        )
     }
+}
+
+/// For how many seconds; NaN is the jail's time.
+fn own_seconds(ticket: &Ticket) -> f64 {
+    ticket.bantime.as_ref().map_or(f64::NAN, |time| portcullis_value::float(time).unwrap_or(-1.0))
 }
 
 #[cfg(test)]
@@ -341,6 +347,12 @@ mod tests {
         assert!(matches!(ledger.settle(&one.id, Enforcement::Enforced), Some(News::Nothing)));
         assert_eq!((ledger.next_retry(), ledger.tally().enforced, ledger.tally().failed), (None, 1, 0));
         assert!(ledger.settle(&ticket(2).id, Enforcement::Enforced).is_none());
+    }
+
+    #[test]
+    fn a_hundred_thousand_bans_take_less_than_eight_megabytes() {
+        // A table of them has room for 131,072.
+        assert!(size_of::<(Id, Held)>() <= 56, "{}", size_of::<(Id, Held)>());
     }
 
     #[test]

@@ -9,6 +9,7 @@ use portcullis_jail::{Id, Level, Ticket};
 
 use super::carrier::Left;
 use super::{RETRIED, Working};
+use crate::act::nft::sort_key;
 
 /// After the first failure it is tried again after this time, then after twice that, and so on.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
@@ -132,9 +133,9 @@ impl Working {
     fn sweep(&mut self) {
         let mut wanted: Vec<IpNet> = Vec::with_capacity(self.ledger.len());
         wanted.extend(self.ledger.ids().filter_map(|id| Some(id.net()?.trunc())));
-        wanted.sort_unstable();
+        wanted.sort_unstable_by_key(sort_key);
         let Some(_alone) = self.carriage.shelter.alone(self.number) else { return };
-        match self.carrier.sweep(&|net| wanted.binary_search(net).is_ok()) {
+        match self.carrier.sweep(&|net| wanted.binary_search_by_key(&sort_key(net), sort_key).is_ok()) {
             Ok(0) => {}
             Ok(surplus) => {
                 let text = format!(

@@ -11,7 +11,7 @@ use crate::act::nft::default_action::{Difference, Wanted, left_over};
 use crate::act::nft::error::Error;
 use crate::act::nft::expression::Expression;
 use crate::act::nft::firewall::Firewall;
-use crate::act::nft::object::{Element, KernelRule, KeyType, Set};
+use crate::act::nft::object::{Element, KernelRule, KeyType, Set, sort_key};
 use crate::act::nft::uapi::set_flag;
 
 /// Whom, and the element for it.
@@ -276,8 +276,11 @@ impl Stock {
         } else {
             firewall.addresses(&self.parts.table, &set)?
         };
-        present.sort_unstable();
-        let there = |id: &&Id| id.net().is_some_and(|net| present.binary_search(&net.trunc()).is_ok());
+        present.sort_unstable_by_key(sort_key);
+        let there = |id: &&Id| {
+            let net = id.net().map(|net| sort_key(&net.trunc()));
+            net.is_some_and(|net| present.binary_search_by_key(&net, sort_key).is_ok())
+        };
         difference.missing = ours.filter(|id| !there(id)).cloned().collect();
         Ok((difference, present))
     }
