@@ -7,7 +7,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use portcullis_compliance::{SERVER, wrong_password};
-use portcullis_daemon::act::nft::{self, KeyType, Set, TableFamily};
+use portcullis_daemon::act::nft::{self, Element, KeyType, Set, TableFamily};
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
 use crate::scene::offender;
@@ -67,11 +67,18 @@ pub(crate) fn until(firewall: &str, offenders: usize, others: usize) {
     println!("watching");
     std::io::stdout().flush().unwrap();
     let begin = Instant::now();
+    let mut awaited = Awaited::new(if firewall == "nftables" { offenders } else { 0 });
     loop {
-        // A dump of a large set would slow down what is measured: first the last one is waited for.
-        let worth_counting = (1..1000).contains(&count) || last_is_there(&mut kernel, firewall, offenders);
-        if worth_counting && counted(&mut kernel, firewall) == count {
-            break;
+        // A dump of a large set would slow down what is measured: first each is waited for by itself.
+        let lingers = firewall == "nftables" && count == 0 && is_there(&mut kernel, offender(0));
+        if !lingers && awaited.all_there(&mut kernel) {
+            let seen = SystemTime::now();
+            if counted(&mut kernel, firewall) == count {
+                // What was looked for one by one was there before it was counted.
+                let then = if awaited.each.is_empty() { SystemTime::now() } else { seen };
+                println!("{}", then.duration_since(UNIX_EPOCH).unwrap().as_nanos());
+                return;
+            }
         }
         assert!(
             begin.elapsed() < Duration::from_secs(120),
@@ -80,14 +87,41 @@ pub(crate) fn until(firewall: &str, offenders: usize, others: usize) {
         );
         sleep(Duration::from_micros(500));
     }
-    println!("{}", SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos());
 }
 
-fn last_is_there(kernel: &mut nft::Firewall, firewall: &str, offenders: usize) -> bool {
-    let last = IpAddr::from(offender(offenders.max(1) - 1)).into();
-    // There is no set yet, or there is none to begin with.
-    let found = kernel.element(&table(), &set(), &last).unwrap().is_some();
-    firewall != "nftables" || found == (offenders > 0)
+/// Those who are to be banned, in the order in which a restore takes them, up to whom they are.
+struct Awaited {
+    each: Vec<Element>,
+    there: usize,
+}
+
+impl Awaited {
+    /// One after the other.
+    const STEP: usize = 64;
+
+    fn new(offenders: usize) -> Self {
+        let mut each: Vec<Ipv4Addr> = (0..offenders).map(offender).collect();
+        each.sort_by_cached_key(ToString::to_string);
+        Awaited { each: each.into_iter().map(|ip| IpAddr::from(ip).into()).collect(), there: 0 }
+    }
+
+    /// Looks on from the first that was not there the last time: a ban stays.
+    fn all_there(&mut self, kernel: &mut nft::Firewall) -> bool {
+        while self.there < self.each.len() {
+            let some = &self.each[self.there..self.each.len().min(self.there + Self::STEP)];
+            let found = kernel.look_up(&table(), &set(), some).unwrap();
+            let there = found.iter().take_while(|found| found.is_some()).count();
+            self.there += there;
+            if there < some.len() {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+fn is_there(kernel: &mut nft::Firewall, ip: Ipv4Addr) -> bool {
+    kernel.element(&table(), &set(), &IpAddr::from(ip).into()).unwrap().is_some()
 }
 
 fn counted(kernel: &mut nft::Firewall, firewall: &str) -> usize {
