@@ -1,10 +1,13 @@
 //! What a jail that was read becomes: the commands that make the server run it, in Fail2ban's order.
 
+use std::path::Path;
+
 use portcullis_value::{Command, Value as Py, json_text};
 
-use crate::definition::{FILTER_OPTIONS, Value};
+use crate::definition::{FILTER_OPTIONS, Replaced, Value};
 use crate::glob;
 use crate::jail::{Action, FIRST_OPTIONS, Jail, OPTIONS};
+use crate::maps::HashMap;
 use crate::message::{Fatal, Messages};
 use crate::python::{is_space, shell_words};
 
@@ -12,15 +15,15 @@ impl Jail {
     /// The commands that add and configure the jail. Log files are looked for now; that there is none is an error unless
     /// `allow_no_files`.
     pub(crate) fn commands(
-        &mut self,
+        &self,
         messages: &mut Messages,
+        logs: &mut Logs,
         allow_no_files: bool,
     ) -> Result<Vec<Command>, Fatal> {
         let mut commands: Vec<Command> = vec![command(["add", &self.name, self.text("backend")])];
         let combined = self.filter.as_ref().map(|filter| filter.combined(messages)).transpose()?;
-        // An option is sent once, and not needed any more.
-        let mut take = |option: &'static str| Some((option, std::mem::take(self.options.get_mut(option)?)));
-        let own = FILTER_OPTIONS.iter().filter_map(|option| take(option)).collect();
+        let own = FILTER_OPTIONS.iter();
+        let own = own.filter_map(|option| Some((*option, self.options.get(option)?.borrowed()))).collect();
         let jail = self.name.as_str();
         let own_commands = filter_commands(jail, own)?;
         commands.extend(own_commands.first);
@@ -31,11 +34,11 @@ impl Jail {
         }
         commands.extend(own_commands.rest);
         for (option, ..) in OPTIONS.iter().filter(|(option, ..)| is_sent(option)) {
-            if let Some(value) = self.options.get_mut(option) {
-                commands.extend(option_command(jail, option, std::mem::take(value)));
+            if let Some(value) = self.options.get(option) {
+                commands.extend(option_command(jail, option, value.borrowed()));
             }
         }
-        self.log_commands(&mut commands, messages, allow_no_files)?;
+        self.log_commands(&mut commands, messages, logs, allow_no_files)?;
         for action in &self.actions {
             action_commands(jail, action, &mut commands, messages)?;
         }
@@ -56,6 +59,7 @@ impl Jail {
         &self,
         commands: &mut Vec<Command>,
         messages: &mut Messages,
+        logs: &mut Logs,
         allow_no_files: bool,
     ) -> Result<(), Fatal> {
         let Some(Value::Text(paths)) = self.options.get("logpath") else { return Ok(()) };
@@ -65,14 +69,14 @@ impl Jail {
         let mut found = false;
         for line in paths.split('\n') {
             let (pattern, from) = line.rsplit_once(' ').unwrap_or((line, "head"));
-            let files = glob::files(pattern);
+            let files = logs.files(pattern);
             if files.is_empty() {
                 messages.notice("jailreader", format!("No file(s) found for glob {pattern}"));
             }
-            for file in files {
-                if std::path::Path::new(&file).exists() {
+            for (file, readable) in files {
+                if *readable {
                     found = true;
-                    commands.push(command(["set", &self.name, "addlogpath", &file, from]));
+                    commands.push(command(["set", &self.name, "addlogpath", file, from]));
                 } else {
                     let text = format!("File {file} is a dangling link, thus cannot be monitored");
                     messages.warning("jailreader", text);
@@ -95,8 +99,30 @@ impl Jail {
     }
 }
 
+/// Log files that were looked for: many jails have the same.
+#[derive(Default)]
+pub(crate) struct Logs {
+    /// By pattern: the files that match, and whether there is more than a link that leads nowhere.
+    found: HashMap<String, Vec<(String, bool)>>,
+}
+
+impl Logs {
+    fn files(&mut self, pattern: &str) -> &[(String, bool)] {
+        self.found.entry(pattern.to_owned()).or_insert_with(|| {
+            let there = |file: String| {
+                let there = Path::new(&file).exists();
+                (file, there)
+            };
+            glob::files(pattern).into_iter().map(there).collect()
+        })
+    }
+}
+
+/// These words, with room for one more.
 fn command<const N: usize>(words: [&str; N]) -> Command {
-    words.into_iter().map(Py::from).collect()
+    let mut command = Vec::with_capacity(N + 1);
+    command.extend(words.into_iter().map(Py::from));
+    command
 }
 
 /// Commands that configure a filter: those that must come before any expression, and the others.
@@ -106,15 +132,19 @@ struct FilterCommands {
     rest: Vec<Command>,
 }
 
-fn filter_commands(jail: &str, options: Vec<(&str, Value)>) -> Result<FilterCommands, Fatal> {
+fn filter_commands(jail: &str, options: Vec<(&str, Replaced)>) -> Result<FilterCommands, Fatal> {
     let mut commands = FilterCommands::default();
-    let set = |option, value| [command(["set", jail, option]), vec![python(value)]].concat();
+    let set = |option, value| {
+        let mut command = command(["set", jail, option]);
+        command.push(python(value));
+        command
+    };
     for (option, value) in options {
-        match (option, &value) {
+        match (option, value) {
             (_, Value::Absent) => {}
-            ("usedns", _) => commands.first.insert(0, set(option, value)),
-            ("prefregex" | "maxlines", _) => commands.first.push(set(option, value)),
-            ("failregex" | "ignoreregex", _) => {
+            ("usedns", value) => commands.first.insert(0, set(option, value)),
+            ("prefregex" | "maxlines", value) => commands.first.push(set(option, value)),
+            ("failregex" | "ignoreregex", value) => {
                 let text = value.text();
                 let expressions: Vec<Py> =
                     text.split('\n').filter(|line| !line.is_empty()).map(Py::from).collect();
@@ -131,7 +161,7 @@ fn filter_commands(jail: &str, options: Vec<(&str, Value)>) -> Result<FilterComm
                 }
                 commands.rest.push(command);
             }
-            ("journalmatch", _) => {
+            ("journalmatch", value) => {
                 let text = value.text();
                 for line in text.split('\n').filter(|line| !line.is_empty()) {
                     let words = shell_words(line).map_err(|why| Fatal(why.into()))?;
@@ -141,7 +171,7 @@ fn filter_commands(jail: &str, options: Vec<(&str, Value)>) -> Result<FilterComm
                 }
             }
             // Fail2ban 1.0.2 asks whether the name is *part of* "datepattern", so `p` and `date` are sent as well.
-            (option, _) if "datepattern".contains(option) => commands.rest.push(set(option, value)),
+            (option, value) if "datepattern".contains(option) => commands.rest.push(set(option, value)),
             _ => {}
         }
     }
@@ -155,7 +185,7 @@ fn is_sent(option: &str) -> bool {
         && !matches!(option, "logpath" | "action")
 }
 
-fn option_command(jail: &str, option: &str, value: Value) -> Option<Command> {
+fn option_command(jail: &str, option: &str, value: Replaced) -> Option<Command> {
     if option == "ignoreip" {
         let mut command = command(["set", jail, "addignoreip"]);
         let Value::Text(text) = value else { return None };
@@ -171,10 +201,10 @@ fn option_command(jail: &str, option: &str, value: Value) -> Option<Command> {
     Some(command)
 }
 
-fn python(value: Value) -> Py {
+fn python(value: Replaced) -> Py {
     match value {
         Value::Absent => Py::None,
-        Value::Text(text) => Py::Str(text),
+        Value::Text(text) => Py::Str(text.into_owned()),
         Value::Truth(truth) => Py::Bool(truth),
         Value::Int(number) => Py::Int(number),
     }

@@ -4,14 +4,15 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 
-use crate::interpolate::{Missing, Scope, variable};
-use crate::layers::{Layers, Reader, Section};
-use crate::maps::{HashMap, Map};
+use crate::interpolate::{Missing, Scope, lower, variable};
+use crate::layers::{Init, Known, Layers, Reader, Section};
+use crate::maps::Map;
 use crate::message::{Fatal, Messages};
 use crate::python::{int, truth};
 use crate::source::normal;
-use crate::tags::{Desk, Tags};
+use crate::tags::{Desk, Found, Tags};
 
 /// What a definition is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +45,9 @@ pub(crate) const ACTION_OPTIONS: &[&str] = &[
 /// Those of an action that are true or false.
 const ACTION_TRUTHS: &[&str] = &["actionstart_on_demand", "actionrepair_on_unban", "norestored"];
 
+/// About as many tags are looked for outside of the table.
+const FEW_TAGS: usize = 12;
+
 /// Tags of actions that only a ban gives a meaning.
 const RUN_TIME_TAGS: &[&str] = &["bantime", "timeout", "matches", "ipmatches", "ipjailmatches"];
 
@@ -63,24 +67,45 @@ impl Kind {
     }
 }
 
-/// A value of a definition.
+/// A value of a definition. Its text is shared with the file it stands in, or made for the occasion.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) enum Value {
+pub(crate) enum Value<Text = Arc<str>> {
     #[default]
     Absent,
-    Text(String),
+    Text(Text),
     Truth(bool),
     Int(i64),
 }
 
+/// A value with its tags replaced.
+pub(crate) type Replaced<'a> = Value<Cow<'a, str>>;
+
 impl Value {
-    pub(crate) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> Arc<str> {
+        match self {
+            Value::Text(text) => text.clone(),
+            other => other.borrowed().text().into(),
+        }
+    }
+
+    pub(crate) fn borrowed(&self) -> Replaced<'_> {
+        match self {
+            Value::Absent => Value::Absent,
+            Value::Text(text) => Value::Text(Cow::Borrowed(text)),
+            Value::Truth(truth) => Value::Truth(*truth),
+            Value::Int(number) => Value::Int(*number),
+        }
+    }
+}
+
+impl<'a> Replaced<'a> {
+    pub(crate) fn text(self) -> Cow<'a, str> {
         match self {
             Value::Absent => "None".into(),
-            Value::Text(text) => text.clone(),
+            Value::Text(text) => text,
             Value::Truth(true) => "True".into(),
             Value::Truth(false) => "False".into(),
-            Value::Int(number) => number.to_string(),
+            Value::Int(number) => number.to_string().into(),
         }
     }
 }
@@ -91,13 +116,13 @@ pub(crate) struct Definition {
     pub(crate) layers: Rc<Layers>,
     /// What `%(…)s` finds before the file's own: the bracket's options, then the jail's.
     variables: Vec<Scope>,
-    /// Options of the table that no bracket overrides.
-    options: Map<String, Value>,
+    /// Options of the table that no bracket overrides, in its order.
+    options: Vec<(&'static str, Value)>,
     /// The bracket's options, then those of `[Init]`, each of these behind a `known/…` of the same value.
-    parameters: Map<String, String>,
+    parameters: Map<Arc<str>, Arc<str>>,
     /// Tags that were looked for outside of the table. What the first reading found stays, though the second has other
     /// variables.
-    found: RefCell<HashMap<String, Option<String>>>,
+    found: RefCell<Found>,
 }
 
 /// The name that files are asked for, and the path of those files without extension.
@@ -137,14 +162,15 @@ impl Definition {
         {
             bracket.push((option.to_owned(), value.to_owned()));
         }
-        let own = bracket.iter().map(|(name, value)| (name.to_lowercase().into(), Some(value.clone())));
-        let variables = vec![Scope::new(own.collect()), jail];
+        let parameters: Map<Arc<str>, Arc<str>> =
+            bracket.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        let variables = vec![scope(&parameters), jail];
         let mut definition = Definition {
             kind,
             layers,
             variables,
-            options: Map::default(),
-            parameters: bracket.into_iter().collect(),
+            options: Vec::new(),
+            parameters,
             found: RefCell::default(),
         };
         definition.read_options(reader, |_| false)?;
@@ -158,7 +184,7 @@ impl Definition {
             if self.parameters.contains_key(*option) || skip(option) {
                 continue;
             }
-            let value = match self.defined(option) {
+            let value = match self.layers.defined("Definition", option, &self.variables) {
                 Ok(text) => Value::Text(text),
                 Err(Missing::Fatal(fatal)) => return Err(fatal),
                 Err(Missing::Option) => continue,
@@ -167,44 +193,58 @@ impl Definition {
                     Value::Absent
                 }
             };
-            self.options.insert((*option).to_owned(), value);
+            self.options.push((option, value));
         }
         Ok(())
     }
 
     fn read_init(&mut self) -> Result<(), Fatal> {
-        let Some(init) = self.layers.section("Init") else { return Ok(()) };
-        for name in init.options.keys().filter(|name| &***name != "__name__") {
-            let value = match self.layers.value("Init", name, &[]) {
-                Ok(value) => value,
-                Err(Missing::Fatal(fatal)) => return Err(fatal),
-                Err(_) => continue,
-            };
-            self.parameters.insert(format!("known/{name}"), value.clone());
-            self.parameters.entry(name.to_string()).or_insert(value);
+        let init = self.layers.init()?;
+        self.parameters.reserve(2 * init.len());
+        for Init { name, known, value } in init {
+            self.parameters.insert(known.clone(), value.clone());
+            self.parameters.entry(name.clone()).or_insert_with(|| value.clone());
         }
         Ok(())
     }
 
     /// Every option in the order in which it is sent, tags replaced.
-    pub(crate) fn combined(&self, messages: &mut Messages) -> Result<Vec<(&str, Value)>, Fatal> {
-        self.replaced(Map::default(), messages)
+    pub(crate) fn combined(&self, messages: &mut Messages) -> Result<Vec<(&str, Replaced<'_>)>, Fatal> {
+        self.replaced(&[], messages)
     }
 
-    /// As [`Definition::combined`], with everything else that `[Definition]` says: what the jail sees behind `known/`.
-    pub(crate) fn everything(&self, messages: &mut Messages) -> Result<Vec<(&str, Value)>, Fatal> {
-        let mut besides = Map::default();
+    /// As [`Definition::combined`], with everything else that `[Definition]` says: what the jail sees behind `known/`. It must
+    /// be good even where nothing of it is `wanted`.
+    pub(crate) fn everything(
+        &self,
+        messages: &mut Messages,
+        wanted: bool,
+    ) -> Result<Vec<(Arc<str>, Known)>, Fatal> {
+        let mut besides = Vec::new();
         for (name, _) in self.layers.section("Definition").into_iter().flat_map(Section::options) {
             // Also what the bracket overrides.
-            if !self.options.contains_key(name) && name != "__name__" {
+            if self.options.iter().all(|(option, _)| *option != name) && name != "__name__" {
                 match self.layers.value("Definition", name, &[]) {
-                    Ok(text) => drop(besides.insert(name, text)),
+                    Ok(text) => besides.push((name, text)),
                     Err(Missing::Fatal(fatal)) => return Err(fatal),
                     Err(_) => {}
                 }
             }
         }
-        self.replaced(besides, messages)
+        let replaced = self.replaced(&besides, messages)?;
+        if !wanted {
+            return Ok(Vec::new());
+        }
+        let own = replaced.into_iter().filter(|(option, _)| !option.starts_with("known/"));
+        let known = own.map(|(option, value)| {
+            let value = match value {
+                Value::Int(_) => Known::Other("int"),
+                Value::Absent => Known::Other("NoneType"),
+                text => Known::Text(text.text().into()),
+            };
+            (option.into(), value)
+        });
+        Ok(known.collect())
     }
 
     /// Reads the options of the table once more, now that the jail's are known: they are variables from now on, and what
@@ -216,10 +256,8 @@ impl Definition {
         own: impl Fn(&str) -> bool,
     ) -> Result<(), Fatal> {
         // By now the bracket's options and those of `[Init]` are one.
-        let parameters = self.parameters.iter();
-        let parameters = parameters.map(|(name, value)| (name.to_lowercase().into(), Some(value.clone())));
         if let Some(bracket) = self.variables.first_mut() {
-            *bracket = Scope::new(parameters.collect());
+            *bracket = scope(&self.parameters);
         }
         self.variables.push(jail);
         self.options.clear();
@@ -229,23 +267,18 @@ impl Definition {
     /// The options of the table, those besides, and the parameters, with their tags replaced.
     fn replaced<'a>(
         &'a self,
-        besides: Map<&'a str, String>,
+        besides: &'a [(&'a str, Arc<str>)],
         messages: &mut Messages,
-    ) -> Result<Vec<(&'a str, Value)>, Fatal> {
+    ) -> Result<Vec<(&'a str, Replaced<'a>)>, Fatal> {
         // A name that has no value is sent, but is no tag.
         let mut values: Map<&str, Option<Cow<str>>> = Map::default();
         values.reserve(self.options.len() + besides.len() + self.parameters.len());
         for (name, value) in &self.options {
-            let text = match value {
-                Value::Absent => None,
-                Value::Text(text) => Some(Cow::Borrowed(text.as_str())),
-                other => Some(other.text().into()),
-            };
-            values.insert(name, text);
+            values.insert(name, (*value != Value::Absent).then(|| value.borrowed().text()));
         }
-        values.extend(besides.into_iter().map(|(name, text)| (name, Some(Cow::Owned(text)))));
-        let parameters = self.parameters.iter();
-        values.extend(parameters.map(|(name, text)| (name.as_str(), Some(Cow::Borrowed(text.as_str())))));
+        let text = |text| Some(Cow::Borrowed(text));
+        values.extend(besides.iter().map(|(name, value)| (*name, text(&**value))));
+        values.extend(self.parameters.iter().map(|(name, value)| (&**name, text(&**value))));
         // What has a conditional variant is the server's business as a whole.
         let conditional = values.keys().filter(|name| memchr::memchr(b'?', name.as_bytes()).is_some());
         let conditional = conditional.filter(|name| !name.starts_with("known/"));
@@ -254,22 +287,23 @@ impl Definition {
             untouched.extend(RUN_TIME_TAGS);
         }
         let mut elsewhere = |tag: &str| self.elsewhere(tag);
-        let (found, desk) = (self.found.take(), Desk::default());
+        let (mut found, desk) = (self.found.take(), Desk::new());
+        found.reserve(FEW_TAGS);
         let mut tags = Tags { values, untouched, elsewhere: &mut elsewhere, found, desk };
         tags.replace()?;
         self.found.replace(tags.found);
         let values = tags.values.into_iter().map(|(name, text)| {
-            let value = text.map_or(Value::Absent, |text| self.typed(name, text.into_owned(), messages));
+            let value = text.map_or(Value::Absent, |text| self.typed(name, text, messages));
             (name, value)
         });
-        let sent = |(name, value): &(&str, Value)| {
+        let sent = |(name, value): &(&str, Replaced)| {
             self.kind == Kind::Action || *name != "maxlines" || *value != Value::Absent
         };
         Ok(values.filter(sent).collect())
     }
 
     /// The value as the server takes it.
-    fn typed(&self, option: &str, text: String, messages: &mut Messages) -> Value {
+    fn typed<'a>(&self, option: &str, text: Cow<'a, str>, messages: &mut Messages) -> Replaced<'a> {
         if ACTION_TRUTHS.contains(&option) {
             return Value::Truth(truth(&text));
         }
@@ -288,40 +322,32 @@ impl Definition {
     }
 
     /// What an action is sent: its options, tags replaced, then its parameters, in which the server replaces tags.
-    pub(crate) fn properties(&self, messages: &mut Messages) -> Result<Vec<(&str, Value)>, Fatal> {
+    pub(crate) fn properties(&self, messages: &mut Messages) -> Result<Vec<(&str, Replaced<'_>)>, Fatal> {
         let combined = self.combined(messages)?;
         let (options, parameters): (Vec<_>, Vec<_>) =
             combined.into_iter().partition(|(name, _)| self.kind.options().contains(name));
         let raw =
             parameters.into_iter().filter(|(name, _)| !name.starts_with("known/")).map(|(name, value)| {
-                let value = self.parameters.get(name).map_or(value, |raw| Value::Text(raw.clone()));
+                let value = self.parameters.get(name).map_or(value, |raw| Value::Text(Cow::Borrowed(raw)));
                 (name, value)
             });
         Ok(options.into_iter().chain(raw).collect())
     }
 
-    /// The value of an option that the files' `[Definition]` has, or `[DEFAULT]`; a variable of that name hides it.
-    fn defined(&self, option: &str) -> Result<String, Missing> {
-        if self.layers.has("Definition", option)? {
-            self.layers.value("Definition", option, &self.variables)
-        } else {
-            Err(Missing::Option)
-        }
-    }
-
     /// A tag that is no option: `<section/option>`, `<known/option>`, or anything that `[Definition]` says besides.
-    fn elsewhere(&self, tag: &str) -> Result<Option<String>, Fatal> {
-        let found = match tag.split_once('/') {
-            None => match self.defined(tag) {
+    fn elsewhere(&self, tag: &str) -> Result<Option<Arc<str>>, Fatal> {
+        let slash = memchr::memchr(b'/', tag.as_bytes());
+        let found = match slash.map(|at| (&tag[..at], &tag[at + 1..])) {
+            None => match self.layers.defined("Definition", tag, &self.variables) {
                 Err(Missing::Option | Missing::Section) => {
-                    if variable(&self.variables, &tag.to_lowercase()).is_none() {
+                    if variable(&self.variables, &lower(tag)).is_none() {
                         return Ok(None);
                     }
                     self.layers.value("Definition", tag, &self.variables)
                 }
                 found => found,
             },
-            Some(_) if variable(&self.variables, &tag.to_lowercase()).is_some() => {
+            Some(_) if variable(&self.variables, &lower(tag)).is_some() => {
                 self.layers.value("Definition", tag, &self.variables)
             }
             Some(("known", option)) => match self.layers.known_value("Definition", option) {
@@ -339,6 +365,12 @@ impl Definition {
             Err(_) => Ok(None),
         }
     }
+}
+
+/// A bracket's options as variables: by lower-cased name.
+fn scope(parameters: &Map<Arc<str>, Arc<str>>) -> Scope {
+    let own = parameters.iter().map(|(name, value)| (lower(name).into_owned().into(), Some(value.clone())));
+    Scope::new(own.collect())
 }
 
 fn no_section(messages: &mut Messages) {

@@ -71,6 +71,6 @@ pub fn read_filter(
     let Some(definition) = read else { return Ok(None) };
     let combined = definition.combined(&mut reader.messages).map_err(|fatal| fatal.0)?;
     let present = combined.into_iter().filter(|(_, value)| *value != Value::Absent);
-    let options = present.map(|(name, value)| (name.to_owned(), value.text())).collect();
+    let options = present.map(|(name, value)| (name.to_owned(), value.text().into_owned())).collect();
     Ok(Some(Filter { options, messages: reader.messages.said }))
 }

@@ -5,11 +5,13 @@
 
 use std::sync::Arc;
 
+use indexmap::map::Entry as Slot;
 use portcullis_value::repr_str;
 
+use crate::interpolate::lower;
 use crate::maps::Map;
 use crate::message::Fatal;
-use crate::python::{is_space, strip, strip_end};
+use crate::python::{is_space, strip, strip_end, strip_start};
 
 /// An option as one file has it.
 #[derive(Clone, Debug)]
@@ -26,6 +28,17 @@ pub(crate) type Section = Map<Arc<str>, Entry>;
 pub(crate) struct Parsed {
     pub(crate) defaults: Section,
     pub(crate) sections: Map<Arc<str>, Section>,
+}
+
+impl Parsed {
+    /// The section at a place, and its name.
+    fn section_at(&mut self, place: Place) -> (&mut Section, &str) {
+        let section = match place {
+            Place::Section(index) => self.sections.get_index_mut(index),
+            Place::Nowhere | Place::Defaults => None,
+        };
+        section.map_or((&mut self.defaults, "DEFAULT"), |(name, section)| (section, name))
+    }
 }
 
 /// Where the options below a header go.
@@ -45,9 +58,12 @@ struct Parser<'a> {
     file: &'a str,
     parsed: Parsed,
     place: Place,
-    /// The option that a deeper indented line continues, with the lines of its value so far.
-    open: Option<(Arc<str>, u32, String)>,
+    /// The option that a deeper indented line continues, by its place in its section.
+    open: Option<usize>,
+    /// The lines of its value so far.
+    value: String,
     indent: usize,
+    nothing: Arc<str>,
     errors: Vec<(u32, String)>,
 }
 
@@ -73,14 +89,21 @@ impl<'a> Parser<'a> {
             parsed: Parsed::default(),
             place: Place::Nowhere,
             open: None,
+            value: String::new(),
             indent: 0,
+            nothing: "".into(),
             errors: Vec::new(),
         }
     }
 
     fn lines(&mut self, text: &str) -> Result<(), Fatal> {
-        for (index, line) in text.split_inclusive('\n').enumerate() {
-            self.line(line, u32::try_from(index + 1).unwrap_or(u32::MAX))?;
+        let (mut rest, mut number) = (text, 0_u32);
+        while !rest.is_empty() {
+            let end = memchr::memchr(b'\n', rest.as_bytes()).map_or(rest.len(), |at| at + 1);
+            let (line, behind) = rest.split_at(end);
+            rest = behind;
+            number = number.saturating_add(1);
+            self.line(line, number)?;
         }
         Ok(())
     }
@@ -89,17 +112,15 @@ impl<'a> Parser<'a> {
         let (content, commented) = without_comment(line);
         let value = strip(content);
         if value.is_empty() {
-            if let (false, Some((_, _, text))) = (commented, &mut self.open) {
-                text.push('\n');
+            if !commented && self.open.is_some() {
+                self.value.push('\n');
             }
             return Ok(());
         }
         let indent = indentation(line);
-        if indent > self.indent
-            && let Some((_, _, text)) = &mut self.open
-        {
-            text.push('\n');
-            text.push_str(value);
+        if indent > self.indent && self.open.is_some() {
+            self.value.push('\n');
+            self.value.push_str(value);
             return Ok(());
         }
         self.indent = indent;
@@ -134,7 +155,7 @@ impl<'a> Parser<'a> {
 
     fn option(&mut self, value: &str, line: &str, number: u32) -> Result<(), Fatal> {
         // A line that is no option leaves the one before it open, for deeper indented lines to continue.
-        let Some(at) = value.find(['=', ':']) else {
+        let Some(at) = memchr::memchr2(b'=', b':', value.as_bytes()) else {
             self.errors.push((number, shown(line)));
             return Ok(());
         };
@@ -143,46 +164,32 @@ impl<'a> Parser<'a> {
         if key.is_empty() {
             self.errors.push((number, shown(line)));
         }
-        let key: Arc<str> = key.to_lowercase().into();
-        let (section, name) = match self.place {
-            Place::Section(index) => match self.parsed.sections.get_index(index) {
-                Some((name, section)) => (section, &**name),
-                None => return Ok(()),
-            },
-            _ => (&self.parsed.defaults, "DEFAULT"),
-        };
-        if section.contains_key(&key) {
-            return Err(Fatal(format!(
+        let key: Arc<str> = lower(key).into();
+        let (section, name) = self.parsed.section_at(self.place);
+        // Registered at once, so that a second one is noticed; the value follows when it is complete.
+        match section.entry(key) {
+            Slot::Vacant(slot) => {
+                if !slot.key().is_empty() {
+                    self.open = Some(slot.index());
+                    self.value.clear();
+                    self.value.push_str(strip(&value[at + 1..]));
+                }
+                slot.insert(Entry { raw: self.nothing.clone(), line: number });
+                Ok(())
+            }
+            Slot::Occupied(slot) => Err(Fatal(format!(
                 "While reading from {} [line {number:2}]: option {} in section {} already exists",
                 repr_str(self.file),
-                repr_str(&key),
+                repr_str(slot.key()),
                 repr_str(name)
-            )));
-        }
-        // Registered at once, so that a second one is noticed; the value follows when it is complete.
-        self.put(key.clone(), Entry { raw: "".into(), line: number });
-        if !key.is_empty() {
-            self.open = Some((key, number, strip(&value[at + 1..]).to_owned()));
-        }
-        Ok(())
-    }
-
-    fn put(&mut self, key: Arc<str>, entry: Entry) {
-        match self.place {
-            Place::Section(index) => {
-                if let Some((_, section)) = self.parsed.sections.get_index_mut(index) {
-                    section.insert(key, entry);
-                }
-            }
-            _ => {
-                self.parsed.defaults.insert(key, entry);
-            }
+            ))),
         }
     }
 
     fn close(&mut self) {
-        if let Some((key, line, text)) = self.open.take() {
-            self.put(key, Entry { raw: strip_end(&text).into(), line });
+        let Some(index) = self.open.take() else { return };
+        if let Some((_, entry)) = self.parsed.section_at(self.place).0.get_index_mut(index) {
+            entry.raw = strip_end(&self.value).into();
         }
     }
 
@@ -218,12 +225,10 @@ pub(crate) fn indentation(line: &str) -> usize {
 
 /// The line without its comment, and whether it had one.
 pub(crate) fn without_comment(line: &str) -> (&str, bool) {
-    if line.trim_start_matches(is_space).starts_with(['#', ';']) {
+    if strip_start(line).starts_with(['#', ';']) {
         return ("", true);
     }
-    let inline = line
-        .match_indices(';')
-        .map(|(at, _)| at)
+    let inline = memchr::memchr_iter(b';', line.as_bytes())
         .find(|at| line[..*at].chars().next_back().is_none_or(is_space));
     match inline {
         Some(at) => (&line[..at], true),
@@ -390,7 +395,7 @@ mod tests {
             for (name, options) in sections.iter().filter(|(name, _)| !name.contains('?')) {
                 for (key, value) in options {
                     let read = layers.value(name, key, &[]).ok();
-                    prop_assert_eq!(read, Some(value.join("\n")), "[{}] {}", name, key);
+                    prop_assert_eq!(read.as_deref(), Some(&*value.join("\n")), "[{}] {}", name, key);
                 }
             }
         }

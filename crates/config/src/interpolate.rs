@@ -20,13 +20,13 @@ const MOST_STEPS: usize = 1_000_000;
 
 /// Variables by lower-cased name. One without a value hides the files' as well, and must not be referred to. Of two with one
 /// name the last counts.
-pub(crate) type Scope = Rc<HashMap<Cow<'static, str>, Option<String>>>;
+pub(crate) type Scope = Rc<HashMap<Cow<'static, str>, Option<Arc<str>>>>;
 
 /// Variables that come before what the files say; the first scope that has a name counts.
 pub(crate) type Variables<'a> = &'a [Scope];
 
 /// The variable of that name.
-pub(crate) fn variable<'a>(variables: Variables<'a>, name: &str) -> Option<&'a Option<String>> {
+pub(crate) fn variable<'a>(variables: Variables<'a>, name: &str) -> Option<&'a Option<Arc<str>>> {
     variables.iter().find_map(|scope| scope.get(name))
 }
 
@@ -40,26 +40,56 @@ pub(crate) enum Missing {
 
 /// The value that a reference stands for.
 enum Found<'a> {
-    Text(&'a str),
+    Text(&'a Arc<str>),
+    /// The name of the section.
+    Name(&'a str),
     Shared(Arc<str>),
     Other(&'static str),
 }
 
 impl Layers {
     /// The value of an option with everything replaced.
-    pub(crate) fn value(&self, section: &str, option: &str, variables: Variables) -> Result<String, Missing> {
+    pub(crate) fn value(
+        &self,
+        section: &str,
+        option: &str,
+        variables: Variables,
+    ) -> Result<Arc<str>, Missing> {
         let own = self.section(section).ok_or(Missing::Section)?;
-        self.value_in(section, own, option, variables)
+        self.value_in(section, own, &lower(option), variables)
+    }
+
+    /// As [`Layers::value`], of an option that the files have, in the section or in `[DEFAULT]`; a variable of that name
+    /// hides it.
+    pub(crate) fn defined(
+        &self,
+        section: &str,
+        option: &str,
+        variables: Variables,
+    ) -> Result<Arc<str>, Missing> {
+        let own = self.section(section).ok_or(Missing::Section)?;
+        let option = lower(option);
+        let Some(found) = self.found(own, &option) else { return Err(Missing::Option) };
+        let found = found_among(variables, &option).unwrap_or(found);
+        Reading::new(self, section, own, &option, variables).value(found)
     }
 
     /// The value that an option had before the last file that changed it. It is replaced as if what was changed were a
     /// section of its own.
-    pub(crate) fn known_value(&self, section: &str, option: &str) -> Result<String, Missing> {
-        let known = self.section(section).ok_or(Missing::Section)?.before();
+    pub(crate) fn known_value(&self, section: &str, option: &str) -> Result<Arc<str>, Missing> {
+        let (own, option) = (self.section(section).ok_or(Missing::Section)?, lower(option));
+        // Most refer to nothing.
+        let raw = own.options.get(&*option).and_then(|setting| own.known_of(&option, setting));
+        if let Some((raw, _)) = raw
+            && memchr::memchr(b'%', raw.as_bytes()).is_none()
+        {
+            return Ok(raw.clone());
+        }
+        let known = own.before();
         if known.options.is_empty() {
             return Err(Missing::Section);
         }
-        self.value_in(&format!("KNOWN/{section}"), &known, option, &[])
+        self.value_in(&format!("KNOWN/{section}"), &known, &option, &[])
     }
 
     fn value_in(
@@ -68,43 +98,31 @@ impl Layers {
         own: &Section,
         option: &str,
         variables: Variables,
-    ) -> Result<String, Missing> {
-        let option = lower(option);
-        let reading = Reading {
-            layers: self,
-            name: section,
-            own,
-            name_of_option: &option,
-            variables,
-            fetched: Vec::new(),
-            out: String::new(),
-            steps: 0,
-        };
-        match reading.option(&option) {
-            None | Some(Found::Other(_)) => Err(Missing::Option),
-            Some(Found::Text(text)) => reading.replaced(text),
-            Some(Found::Shared(text)) => reading.replaced(&text),
-        }
+    ) -> Result<Arc<str>, Missing> {
+        let found = found_among(variables, option).or_else(|| self.found(own, option));
+        Reading::new(self, section, own, option, variables).value(found.ok_or(Missing::Option)?)
     }
 
-    /// Whether the files have an option, in the section or in `[DEFAULT]`.
-    pub(crate) fn has(&self, section: &str, option: &str) -> Result<bool, Missing> {
-        let section = self.section(section).ok_or(Missing::Section)?;
-        let option = lower(option);
-        Ok(found_in(section, &option).or_else(|| found_in(&self.defaults, &option)).is_some())
+    /// What the files have, in the section or in `[DEFAULT]`.
+    fn found<'a>(&'a self, section: &'a Section, option: &str) -> Option<Found<'a>> {
+        found_in(section, option).or_else(|| found_in(&self.defaults, option))
     }
 
     /// The raw value of an option, in the section or in `[DEFAULT]`.
     fn raw(&self, section: &str, option: &str) -> Option<Found<'_>> {
-        let section = self.section(section)?;
-        found_in(section, option).or_else(|| found_in(&self.defaults, option))
+        self.found(self.section(section)?, option)
     }
 }
 
 /// `text.lower()`, of which most names need no copy.
-fn lower(text: &str) -> Cow<'_, str> {
+pub(crate) fn lower(text: &str) -> Cow<'_, str> {
     let plain = text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
     if plain { text.into() } else { text.to_lowercase().into() }
+}
+
+fn found_among<'a>(variables: Variables<'a>, option: &str) -> Option<Found<'a>> {
+    let value = variable(variables, option)?;
+    Some(value.as_ref().map_or(Found::Other("NoneType"), Found::Text))
 }
 
 fn found_in<'a>(section: &'a Section, option: &str) -> Option<Found<'a>> {
@@ -131,28 +149,44 @@ struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    fn replaced(mut self, raw: &str) -> Result<String, Missing> {
+    fn new(
+        layers: &'a Layers,
+        name: &'a str,
+        own: &'a Section,
+        name_of_option: &'a str,
+        variables: Variables<'a>,
+    ) -> Self {
+        let (fetched, out) = (Vec::new(), String::new());
+        Reading { layers, name, own, name_of_option, variables, fetched, out, steps: 0 }
+    }
+
+    /// The value that was found with everything replaced. Most have nothing to replace and are shared.
+    fn value(mut self, found: Found) -> Result<Arc<str>, Missing> {
+        let raw = match found {
+            Found::Text(raw) => raw,
+            Found::Name(name) => return Ok(name.into()),
+            // Only references share.
+            Found::Shared(_) | Found::Other(_) => return Err(Missing::Option),
+        };
         if memchr::memchr(b'%', raw.as_bytes()).is_none() {
-            return Ok(raw.to_owned());
+            return Ok(raw.clone());
         }
-        self.out.reserve(raw.len());
+        self.out.reserve(2 * raw.len());
         self.replace(raw, 1).map_err(Missing::Fatal)?;
-        Ok(self.out)
+        Ok(self.out.into())
     }
 
     fn find(&self, key: &str) -> Option<Found<'a>> {
-        if key == "__name__" { Some(Found::Text(self.name)) } else { self.option(key) }
+        if key == "__name__" { Some(Found::Name(self.name)) } else { self.option(key) }
     }
 
     /// An option by its name, which may be that of a variable.
     fn option(&self, key: &str) -> Option<Found<'a>> {
-        if let Some(value) = variable(self.variables, key) {
-            return Some(value.as_ref().map_or(Found::Other("NoneType"), |value| Found::Text(value)));
-        }
-        if let Some((_, value)) = self.fetched.iter().find(|(name, _)| name == key) {
-            return Some(Found::Shared(value.clone()));
-        }
-        found_in(self.own, key).or_else(|| found_in(&self.layers.defaults, key))
+        let found = found_among(self.variables, key).or_else(|| {
+            let fetched = self.fetched.iter().find(|(name, _)| name == key);
+            fetched.map(|(_, value)| Found::Shared(value.clone()))
+        });
+        found.or_else(|| self.layers.found(self.own, key))
     }
 
     fn replace(&mut self, text: &str, depth: usize) -> Result<(), Fatal> {
@@ -205,7 +239,8 @@ impl<'a> Reading<'a> {
             found = self.find(&name);
         }
         let value = match found {
-            Some(Found::Text(value)) => value,
+            Some(Found::Text(value)) => &**value,
+            Some(Found::Name(name)) => name,
             Some(Found::Shared(value)) => return self.put(&value, depth),
             Some(Found::Other(kind)) => {
                 return Err(Fatal(format!("argument of type '{kind}' is not iterable")));
@@ -225,7 +260,11 @@ impl<'a> Reading<'a> {
     }
 
     fn put(&mut self, value: &str, depth: usize) -> Result<(), Fatal> {
-        if value.contains('%') { self.replace(value, depth + 1) } else { self.push(value) }
+        if memchr::memchr(b'%', value.as_bytes()).is_some() {
+            self.replace(value, depth + 1)
+        } else {
+            self.push(value)
+        }
     }
 
     /// Looks up all references of `text` into other sections, by the names as they are written there.
@@ -249,7 +288,7 @@ impl<'a> Reading<'a> {
                 _ => self.layers.raw(section, &lower),
             };
             if let Some(Found::Text(value)) = found {
-                self.fetched.push((key.to_owned(), value.into()));
+                self.fetched.push((key.to_owned(), value.clone()));
             }
         }
     }
@@ -272,9 +311,8 @@ impl<'a> Reading<'a> {
 
     /// The raw value as errors show it: the files' own, even when a variable hides it.
     fn raw_value(&self, fallback: &str) -> String {
-        let found = found_in(self.own, self.name_of_option);
-        match found.or_else(|| found_in(&self.layers.defaults, self.name_of_option)) {
-            Some(Found::Text(text)) => text.to_owned(),
+        match self.layers.found(self.own, self.name_of_option) {
+            Some(Found::Text(text)) => text.to_string(),
             _ => fallback.to_owned(),
         }
     }

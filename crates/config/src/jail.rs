@@ -5,7 +5,7 @@ use portcullis_value::repr_str;
 use crate::arguments;
 use crate::definition::{Definition, Kind, Value};
 use crate::interpolate::{Missing, Scope};
-use crate::layers::{Known, Layers, Reader};
+use crate::layers::{Layers, Reader};
 use crate::maps::Map;
 use crate::message::Fatal;
 use crate::python::{int, truth};
@@ -150,7 +150,7 @@ impl Jail {
                 let shown = if option == "enabled" { default.to_owned() } else { repr_str(default) };
                 let text = format!("'{option}' not defined in '{section}'. Using default one: {shown}");
                 reader.messages.warning("configreader", text);
-                if option == "enabled" { Value::Truth(false) } else { Value::Text(default.to_owned()) }
+                if option == "enabled" { Value::Truth(false) } else { Value::Text(default.into()) }
             }
         };
         self.options.insert(option, value);
@@ -193,17 +193,9 @@ impl Jail {
         let Some(filter) = filter else {
             return Err(broken(reader, format!("Unable to read the filter {}", repr_str(&parsed.name))));
         };
-        let everything = filter.everything(&mut reader.messages)?;
+        let known = filter.everything(&mut reader.messages, layers.known_matters)?;
         if let Some(section) = layers.sections.get_mut(self.name.as_str()) {
-            for (option, value) in everything.iter().filter(|(option, _)| !option.starts_with("known/")) {
-                let known = match value {
-                    Value::Int(_) => Known::Other("int"),
-                    Value::Absent => Known::Other("NoneType"),
-                    Value::Text(text) => Known::Text(text.as_str().into()),
-                    Value::Truth(_) => Known::Text(value.text().into()),
-                };
-                section.known.insert((*option).into(), known);
-            }
+            section.known.extend(known);
         }
         self.filter = Some(filter);
         Ok(())

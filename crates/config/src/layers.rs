@@ -3,12 +3,14 @@
 //! For a name such as `jail` these are `jail.conf`, `jail.d/*.conf`, `jail.local`, `jail.d/*.local`, each with what its
 //! `[INCLUDES]` names around it. Later ones win, option by option; what they replace stays known.
 
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use portcullis_value::repr_str;
 
+use crate::folders::Folders;
 use crate::ini::{self, Parsed};
 use crate::interpolate::Missing;
 use crate::maps::{HashMap, HashSet, Map};
@@ -61,14 +63,18 @@ impl Section {
     pub(crate) fn before(&self) -> Section {
         let mut before = Section::default();
         for (name, setting) in &self.options {
-            if let (Some(Known::Text(_)), Some((raw, origin))) =
-                (self.known.get(name), setting.shadowed.last())
-            {
+            if let Some((raw, origin)) = self.known_of(name, setting) {
                 let setting = Setting { raw: raw.clone(), origin: origin.clone(), shadowed: Vec::new() };
                 before.options.insert(name.clone(), setting);
             }
         }
         before
+    }
+
+    /// What one of the options was before the last file that changed it.
+    pub(crate) fn known_of<'a>(&self, name: &str, setting: &'a Setting) -> Option<&'a (Arc<str>, Origin)> {
+        let last = setting.shadowed.last()?;
+        matches!(self.known.get(name), Some(Known::Text(_))).then_some(last)
     }
 
     /// Options in the order of their first appearance.
@@ -82,9 +88,41 @@ impl Section {
 pub struct Layers {
     pub(crate) defaults: Section,
     pub(crate) sections: Map<Arc<str>, Section>,
+    /// Whether what is known of options matters, since values refer to it. Only for the layers of jails.
+    pub(crate) known_matters: bool,
+    /// What `[Init]` says, once somebody wanted to know.
+    init: OnceCell<Vec<Init>>,
+}
+
+/// An option of `[Init]` with everything replaced.
+#[derive(Clone, Debug)]
+pub(crate) struct Init {
+    pub(crate) name: Arc<str>,
+    /// The name behind `known/`.
+    pub(crate) known: Arc<str>,
+    pub(crate) value: Arc<str>,
 }
 
 impl Layers {
+    /// What `[Init]` says, of a filter or an action. (Nobody changes these once they are put together.)
+    pub(crate) fn init(&self) -> Result<&[Init], Fatal> {
+        if let Some(init) = self.init.get() {
+            return Ok(init);
+        }
+        let mut init = Vec::new();
+        for (name, _) in self.sections.get("Init").iter().flat_map(|section| &section.options) {
+            match self.value("Init", name, &[]) {
+                _ if &**name == "__name__" => {}
+                Ok(value) => {
+                    init.push(Init { name: name.clone(), known: format!("known/{name}").into(), value });
+                }
+                Err(Missing::Fatal(fatal)) => return Err(fatal),
+                Err(_) => {}
+            }
+        }
+        Ok(self.init.get_or_init(|| init))
+    }
+
     /// A section; `DEFAULT` is one, too.
     pub fn section(&self, name: &str) -> Option<&Section> {
         self.sections.get(name).or_else(|| (name == "DEFAULT").then_some(&self.defaults))
@@ -117,6 +155,12 @@ impl Layers {
         }
     }
 
+    /// Whether any value may refer to another as `%(known/x)s`.
+    pub(crate) fn refers_to_known(&self) -> bool {
+        let sections = self.sections.values().chain([&self.defaults]);
+        sections.flat_map(|section| section.options.values()).any(|setting| mentions_known(&setting.raw))
+    }
+
     /// Defines an option as the program itself does, for `%(fail2ban_version)s` and the like.
     pub(crate) fn define_default(&mut self, option: &str, value: &str) {
         let origin = Origin { file: Path::new("").into(), line: 0 };
@@ -128,7 +172,7 @@ impl Layers {
 
 /// `[Init?family=inet6]` adds to `[Init]`, to each name its condition: the section's name, and `?family=inet6`.
 fn conditional(name: &str) -> (&str, &str) {
-    match name.find('?') {
+    match memchr::memchr(b'?', name.as_bytes()) {
         Some(at) if at > 0 && at + 1 < name.len() && name[..at].chars().all(is_word) => name.split_at(at),
         _ => (name, ""),
     }
@@ -136,6 +180,7 @@ fn conditional(name: &str) -> (&str, &str) {
 
 /// Adds a file's section. What it replaces is remembered as known, except in `[DEFAULT]`, which has no condition either.
 fn merge(into: &mut Section, path: &Arc<Path>, from: &ini::Section, condition: Option<&str>) {
+    into.options.reserve(from.len());
     for (key, entry) in from {
         let key = match condition {
             None | Some("") => key.clone(),
@@ -157,6 +202,15 @@ fn merge(into: &mut Section, path: &Arc<Path>, from: &ini::Section, condition: O
     }
 }
 
+/// Whether `(known/` or `/known/` occurs in any case. Of its `k` there is one beyond ASCII as well.
+fn mentions_known(raw: &str) -> bool {
+    memchr::memchr_iter(b'/', raw.as_bytes()).any(|at| {
+        let Some(nown) = at.checked_sub(4).and_then(|from| raw.get(from..at)) else { return false };
+        let before = raw[..at - 4].strip_suffix(['k', 'K', '\u{212a}']);
+        nown.eq_ignore_ascii_case("nown") && before.is_some_and(|before| before.ends_with(['(', '/']))
+    })
+}
+
 /// A file that was looked at.
 struct File {
     path: Arc<Path>,
@@ -174,6 +228,9 @@ pub(crate) struct Reader<'a> {
     /// Jails are read whether they are enabled or not.
     pub(crate) even_disabled: bool,
     pub(crate) messages: Messages,
+    folders: Folders<'a>,
+    /// What files are read into, one after the other.
+    buffer: Vec<u8>,
     files: HashMap<PathBuf, Rc<File>>,
     /// Included files that are not there.
     absent: HashSet<PathBuf>,
@@ -190,6 +247,8 @@ impl<'a> Reader<'a> {
             jail_by_jail: false,
             even_disabled: false,
             messages: Messages::default(),
+            folders: Folders::new(source),
+            buffer: Vec::new(),
             files: HashMap::default(),
             absent: HashSet::default(),
             lists: HashMap::default(),
@@ -210,7 +269,7 @@ impl<'a> Reader<'a> {
     }
 
     fn put_together(&mut self, name: &str, stem: &Path) -> Result<Option<Layers>, Fatal> {
-        let directory = self.source.path().display().to_string();
+        let directory = self.source.path().display();
         self.messages.info("configreader", || format!("Loading configs for {name} under {directory} "));
         let with = |extension: &str| {
             let mut path = stem.as_os_str().to_owned();
@@ -218,10 +277,11 @@ impl<'a> Reader<'a> {
             PathBuf::from(path)
         };
         let mut candidates = vec![with(".conf")];
-        candidates.extend(self.source.files_in(&with(".d"), ".conf"));
+        let folder = with(".d");
+        candidates.extend(self.folders.files_in(&folder, ".conf"));
         candidates.push(with(".local"));
-        candidates.extend(self.source.files_in(&with(".d"), ".local"));
-        candidates.retain(|path| self.source.exists(path));
+        candidates.extend(self.folders.files_in(&folder, ".local"));
+        candidates.retain(|path| self.folders.exists(path));
         let absent = || format!("Found no accessible config files for {} under {directory}", repr_str(name));
         if candidates.is_empty() {
             self.messages.error("configreader", absent());
@@ -307,14 +367,14 @@ impl<'a> Reader<'a> {
         let paths: Vec<_> = paths.iter().filter(|path| !chain.contains(path)).collect();
         chain.push(file.path.to_path_buf());
         for path in paths {
-            if self.source.exists(path) {
+            if self.folders.exists(path) {
                 files.extend(self.list(path, chain)?.iter().cloned());
             } else if self.absent.insert(path.clone()) {
                 let loading = || format!("  Loading files: [{}]", repr_str(&path.to_string_lossy()));
                 self.messages.info("configparserinc", loading);
             }
             let local = path.with_extension("local");
-            if !named.contains(&local) && self.source.exists(&local) {
+            if !named.contains(&local) && self.folders.exists(&local) {
                 files.extend(self.list(&local, chain)?.iter().cloned());
             }
             if files.len() > MOST_FILES {
@@ -331,7 +391,7 @@ impl<'a> Reader<'a> {
         }
         let name = path.to_string_lossy();
         self.messages.info("configparserinc", || format!("  Loading files: [{}]", repr_str(&name)));
-        let parsed = match self.source.text(path) {
+        let parsed = match self.source.text(path, &mut self.buffer) {
             Ok(text) => Some(ini::parse(&name, &text)?),
             Err(Unreadable::NotText { before, why }) => {
                 ini::stops_within(&name, &before)?;
@@ -345,12 +405,8 @@ impl<'a> Reader<'a> {
         };
         let mut file = File { path: path.into(), parsed: None, before: Vec::new(), after: Vec::new() };
         if let Some(parsed) = parsed {
-            if parsed.sections.contains_key("INCLUDES") {
-                let mut own = Layers::default();
-                own.add(&file.path, &parsed);
-                file.before = included(&own, "before", path)?;
-                file.after = included(&own, "after", path)?;
-            }
+            file.before = includes(&parsed, "before", &file.path)?;
+            file.after = includes(&parsed, "after", &file.path)?;
             file.parsed = Some(parsed);
         }
         let file = Rc::new(file);
@@ -359,14 +415,31 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// The files that a file's own `[INCLUDES]` names under `option`.
+fn includes(parsed: &Parsed, option: &str, path: &Arc<Path>) -> Result<Vec<PathBuf>, Fatal> {
+    let Some(section) = parsed.sections.get("INCLUDES") else { return Ok(Vec::new()) };
+    match section.get(option).or_else(|| parsed.defaults.get(option)) {
+        None => Ok(Vec::new()),
+        Some(entry) if !entry.raw.contains('%') => Ok(beside(path, &entry.raw)),
+        Some(_) => {
+            let mut own = Layers::default();
+            own.add(path, parsed);
+            included(&own, option, path)
+        }
+    }
+}
+
 /// The files that `[INCLUDES]` names under `option`, relative to the file itself.
 pub(crate) fn included(own: &Layers, option: &str, path: &Path) -> Result<Vec<PathBuf>, Fatal> {
-    let folder = path.parent().unwrap_or(Path::new(""));
     match own.value("INCLUDES", option, &[]) {
-        Ok(names) => {
-            Ok(names.split('\n').filter(|name| !name.is_empty()).map(|name| folder.join(name)).collect())
-        }
+        Ok(names) => Ok(beside(path, &names)),
         Err(Missing::Fatal(fatal)) => Err(fatal),
         Err(_) => Ok(Vec::new()),
     }
+}
+
+/// Names, one a line, relative to the file at `path`.
+fn beside(path: &Path, names: &str) -> Vec<PathBuf> {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    names.split('\n').filter(|name| !name.is_empty()).map(|name| folder.join(name)).collect()
 }

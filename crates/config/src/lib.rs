@@ -10,6 +10,7 @@ mod commands;
 mod definition;
 mod dump;
 mod filter;
+mod folders;
 mod glob;
 mod ini;
 mod interpolate;

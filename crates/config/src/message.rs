@@ -66,6 +66,12 @@ impl Messages {
         }
     }
 
+    /// What was said elsewhere, behind what was said here.
+    pub(crate) fn append(&mut self, later: Messages) {
+        let room = MOST.saturating_sub(self.said.len());
+        self.said.extend(later.said.into_iter().take(room));
+    }
+
     fn say(&mut self, level: Level, logger: &'static str, text: String) {
         if self.said.len() < MOST {
             self.said.push(Message { level, logger, text });

@@ -7,12 +7,35 @@ pub(crate) fn is_space(c: char) -> bool {
 
 /// `str.strip()`
 pub(crate) fn strip(text: &str) -> &str {
-    text.trim_matches(is_space)
+    strip_start(strip_end(text))
+}
+
+/// `str.lstrip()`
+pub(crate) fn strip_start(text: &str) -> &str {
+    let blank = text.bytes().take_while(|byte| is_plain_space(*byte)).count();
+    let text = &text[blank..];
+    // What is left may begin with a space beyond ASCII.
+    if text.bytes().next().is_some_and(|byte| byte >= 0x80) {
+        text.trim_start_matches(is_space)
+    } else {
+        text
+    }
 }
 
 /// `str.rstrip()`
 pub(crate) fn strip_end(text: &str) -> &str {
-    text.trim_end_matches(is_space)
+    let blank = text.bytes().rev().take_while(|byte| is_plain_space(*byte)).count();
+    let text = &text[..text.len() - blank];
+    if text.bytes().next_back().is_some_and(|byte| byte >= 0x80) {
+        text.trim_end_matches(is_space)
+    } else {
+        text
+    }
+}
+
+/// [`is_space`] of ASCII.
+fn is_plain_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t'..=b'\r' | 0x1c..=0x1f)
 }
 
 /// `\w` of a regular expression.

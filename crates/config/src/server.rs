@@ -92,7 +92,7 @@ pub(crate) fn layers(reader: &mut Reader) -> Result<Rc<Layers>, Fatal> {
 
 fn text(reader: &mut Reader, layers: &Layers, option: &str, default: &str) -> Result<String, Fatal> {
     match layers.value("Definition", option, &[]) {
-        Ok(text) => Ok(text),
+        Ok(text) => Ok(text.to_string()),
         Err(Missing::Fatal(fatal)) => Err(fatal),
         Err(Missing::Section) => {
             reader.messages.error("configreader", "No section: 'Definition'".into());

@@ -2,6 +2,7 @@
 //!
 //! A name is looked up on disk first. Nothing here knows what is in a file, except that it is text in UTF-8.
 
+use std::borrow::Cow;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
@@ -96,36 +97,52 @@ impl Source {
         names.into_iter().map(|name| path.join(name)).collect()
     }
 
-    /// The text of a file, its line ends made line feeds.
-    pub(crate) fn text(&self, path: &Path) -> Result<String, Unreadable> {
+    /// The text of a file, its line ends made line feeds. `buffer` is what it may be read into.
+    pub(crate) fn text<'b>(&self, path: &Path, buffer: &'b mut Vec<u8>) -> Result<Cow<'b, str>, Unreadable> {
         use std::io::ErrorKind::{NotADirectory, NotFound};
-        let bytes = match read_bounded(path) {
-            Ok(bytes) => bytes,
+        match read_bounded(path, buffer) {
+            Ok(()) => {}
             Err(e) if matches!(e.kind(), NotFound | NotADirectory) => {
-                return self.built_in(path).map(str::to_owned).ok_or(Unreadable::Missing);
+                return self.built_in(path).map(Cow::Borrowed).ok_or(Unreadable::Missing);
             }
             Err(_) => return Err(Unreadable::Denied),
-        };
-        match String::from_utf8(bytes) {
+        }
+        match std::str::from_utf8(buffer) {
             Ok(text) => Ok(with_line_feeds(text)),
-            Err(e) => Err(not_text(e.as_bytes())),
+            Err(_) => Err(not_text(buffer)),
         }
     }
 }
 
-fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
-    let file = std::fs::File::open(path)?;
-    let mut bytes = Vec::with_capacity(file.metadata()?.len().min(1 << 20) as usize);
-    file.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LARGEST_FILE {
+fn read_bounded(path: &Path, buffer: &mut Vec<u8>) -> std::io::Result<()> {
+    let mut file = std::fs::File::open(path)?;
+    let metadata = file.metadata()?;
+    // An ordinary file has told how long it is; anything else is read to its end.
+    let length = if metadata.is_file() { metadata.len().min(LARGEST_FILE + 1) as usize } else { 0 };
+    buffer.clear();
+    buffer.resize(length, 0);
+    let mut filled = 0;
+    while filled < length {
+        match file.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(more) => filled += more,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    buffer.truncate(filled);
+    if length == 0 {
+        file.take(LARGEST_FILE + 1).read_to_end(buffer)?;
+    }
+    if buffer.len() as u64 > LARGEST_FILE {
         return Err(std::io::Error::other("the file is larger than 256 MiB"));
     }
-    Ok(bytes)
+    Ok(())
 }
 
 /// Universal newlines: `\r\n` and `\r` are line ends as well.
-fn with_line_feeds(text: String) -> String {
-    if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n") } else { text }
+fn with_line_feeds(text: &str) -> Cow<'_, str> {
+    if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n").into() } else { text.into() }
 }
 
 /// Python decodes in blocks and counts positions from the beginning of the block.
@@ -162,7 +179,7 @@ fn not_text(bytes: &[u8]) -> Unreadable {
     // Only whole lines were seen.
     let whole = bytes[..start].iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
     Unreadable::NotText {
-        before: with_line_feeds(String::from_utf8_lossy(&bytes[..whole]).into_owned()),
+        before: with_line_feeds(&String::from_utf8_lossy(&bytes[..whole])).into_owned(),
         why,
     }
 }

@@ -2,9 +2,10 @@
 
 use portcullis_value::{Command, Value as Py, repr_str};
 
+use crate::commands::Logs;
 use crate::jail::{Broken, Jail};
 use crate::layers::{Layers, Reader};
-use crate::message::{Fatal, Message};
+use crate::message::{Fatal, Message, Messages};
 use crate::server;
 use crate::source::Source;
 
@@ -91,16 +92,25 @@ pub fn read(source: &Source, request: &Request) -> Result<Configuration, Failed>
     }
 }
 
-/// A jail in its place.
-enum Outcome {
-    Good(String, Box<Jail>),
-    Broken(String, String),
+/// A jail that was read, or why it could not be.
+type Outcome = Result<Jail, String>;
+
+fn broken(reader: &mut Reader, request: &Request, name: &str, why: String) -> Outcome {
+    let skipping = if request.test { "" } else { " Skipping..." };
+    reader.messages.error("jailsreader", format!("Errors in jail {}.{skipping}", repr_str(name)));
+    Err(why)
 }
 
+/// Each jail is made commands as soon as it was read, so that not all of them are held at once. To the user it is told as if
+/// all had been read before.
 #[derive(Default)]
 struct Reading {
-    outcomes: Vec<Outcome>,
     configuration: Configuration,
+    logs: Logs,
+    /// What making commands had to say.
+    messages: Messages,
+    /// What keeps everything from being configured, if reading finds nothing worse.
+    failed: Option<Fatal>,
 }
 
 impl Reading {
@@ -115,6 +125,7 @@ impl Reading {
             reader.layers("jail", &stem)?.map_or_else(Layers::default, |layers| (*layers).clone());
         layers.define_default("fail2ban_version", "1.0.2");
         layers.define_default("fail2ban_confpath", &reader.source.path().display().to_string());
+        layers.known_matters = layers.refers_to_known();
         self.configuration.stream = server::commands(reader, &server, request)?;
         for text in reader.left_out.take().unwrap_or_default() {
             self.configuration.stream.push(vec![Py::from("config-error"), Py::from(text)]);
@@ -127,36 +138,35 @@ impl Reading {
                 .filter(|name| name != "INCLUDES" && !name.starts_with("KNOWN/"))
                 .collect(),
         };
+        self.messages.quiet = reader.messages.quiet;
         for name in names {
-            match Jail::read(reader, &mut layers, &name) {
-                Ok(Some(jail)) => self.outcomes.push(Outcome::Good(name, Box::new(jail))),
-                Ok(None) => {}
-                Err(Broken::Jail(why)) => self.broken(reader, request, name, why),
+            let outcome = match Jail::read(reader, &mut layers, &name) {
+                Ok(Some(jail)) => Ok(jail),
+                Ok(None) => continue,
+                Err(Broken::Jail(why)) => broken(reader, request, &name, why),
                 Err(Broken::All(Fatal(why))) if request.jail_by_jail => {
                     reader.messages.error("jailreader", format!("Jail {}: {why}", repr_str(&name)));
-                    self.broken(reader, request, name, why);
+                    broken(reader, request, &name, why)
                 }
                 Err(Broken::All(fatal)) => return Err(fatal),
+            };
+            if self.failed.is_none() {
+                self.failed = self.convert(request, name, outcome).err();
             }
         }
-        for outcome in std::mem::take(&mut self.outcomes) {
-            self.convert(reader, request, outcome)?;
+        reader.messages.append(self.messages);
+        if let Some(fatal) = self.failed {
+            return Err(fatal);
         }
         let starts = self.configuration.jails.iter().map(|jail| vec!["start".into(), jail.as_str().into()]);
         self.configuration.stream.extend(starts);
         Ok(self.configuration)
     }
 
-    fn broken(&mut self, reader: &mut Reader, request: &Request, name: String, why: String) {
-        let skipping = if request.test { "" } else { " Skipping..." };
-        reader.messages.error("jailsreader", format!("Errors in jail {}.{skipping}", repr_str(&name)));
-        self.outcomes.push(Outcome::Broken(name, why));
-    }
-
-    fn convert(&mut self, reader: &mut Reader, request: &Request, outcome: Outcome) -> Result<(), Fatal> {
-        let (name, why) = match outcome {
-            Outcome::Good(name, mut jail) => {
-                match jail.commands(&mut reader.messages, request.allow_no_files) {
+    fn convert(&mut self, request: &Request, name: String, outcome: Outcome) -> Result<(), Fatal> {
+        let why = match outcome {
+            Ok(jail) => {
+                match jail.commands(&mut self.messages, &mut self.logs, request.allow_no_files) {
                     Ok(commands) => {
                         self.configuration.stream.extend(commands);
                         self.configuration.jails.push(name);
@@ -168,16 +178,15 @@ impl Reading {
                             .missing_logs(&why)
                             .map(|paths| format!(": no file matches logpath = {paths}"));
                         let hint = hint.unwrap_or_default();
-                        reader.messages.error("jailreader", format!("Jail {}: {why}{hint}", repr_str(&name)));
-                        reader
-                            .messages
-                            .error("jailsreader", format!("Errors in jail {}. Skipping...", repr_str(&name)));
-                        (name, why)
+                        let name = repr_str(&name);
+                        self.messages.error("jailreader", format!("Jail {name}: {why}{hint}"));
+                        self.messages.error("jailsreader", format!("Errors in jail {name}. Skipping..."));
+                        why
                     }
                     Err(fatal) => return Err(fatal),
                 }
             }
-            Outcome::Broken(name, why) => (name, why),
+            Err(why) => why,
         };
         let text = format!("Jail '{name}' skipped, because of wrong configuration: {why}");
         self.configuration.stream.push(vec![Py::from("config-error"), Py::from(text)]);

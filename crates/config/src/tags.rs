@@ -3,6 +3,7 @@
 //! Tags that nobody knows stay as they are: `<HOST>`, `<ip>` and `<F-USER>` are for later stages.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use portcullis_value::repr_str;
 
@@ -13,6 +14,12 @@ use crate::message::Fatal;
 const MOST_REPLACEMENTS: usize = 25;
 /// No value of a real configuration is longer, in bytes. Fail2ban knows no such limit and would grow until it is killed.
 const LONGEST: usize = 16 << 20;
+/// Longer values are left to the way that watches [`LONGEST`], as those are into which so many others go.
+const LONGEST_EXPANDED: usize = 1 << 20;
+const MOST_BROUGHT: usize = 100;
+/// So long is a value, and so many tags it has, at most as a rule.
+const USUAL_LENGTH: usize = 4000;
+const USUAL_TAGS: usize = 32;
 /// Nested names such as `<re-<mode>>` are resolved one level each time round.
 const MOST_ROUNDS: usize = 64;
 
@@ -23,10 +30,28 @@ pub(crate) struct Tags<'a, 'e> {
     /// Tags that are somebody else's business.
     pub(crate) untouched: Vec<&'a str>,
     /// Finds a tag that is not among the values.
-    pub(crate) elsewhere: &'e mut dyn FnMut(&str) -> Result<Option<String>, Fatal>,
+    pub(crate) elsewhere: &'e mut Elsewhere<'e>,
     /// What was found elsewhere before.
-    pub(crate) found: HashMap<String, Option<String>>,
+    pub(crate) found: Found,
     pub(crate) desk: Desk,
+}
+
+/// Looks for a tag beyond the values.
+pub(crate) type Elsewhere<'e> = dyn FnMut(&str) -> Result<Option<Arc<str>>, Fatal> + 'e;
+
+/// Tags that were looked for elsewhere, and what they stand for, if anything.
+pub(crate) type Found = HashMap<String, Option<Arc<str>>>;
+
+impl Desk {
+    /// A desk with room for what is usual.
+    pub(crate) fn new() -> Desk {
+        Desk {
+            text: String::new(),
+            next: String::with_capacity(USUAL_LENGTH),
+            counts: Vec::new(),
+            brought: Vec::with_capacity(USUAL_TAGS),
+        }
+    }
 }
 
 /// A tag that was replaced.
@@ -47,6 +72,8 @@ pub(crate) struct Desk {
     next: String,
     /// How often each tag was replaced within one value, in the order of their first time.
     counts: Vec<(Tag, usize)>,
+    /// Where the text of a tag's value stands in memory, and how often other values brought that tag.
+    brought: Vec<(*const u8, usize)>,
 }
 
 impl Tags<'_, '_> {
@@ -55,6 +82,11 @@ impl Tags<'_, '_> {
     /// # Errors
     /// When tags refer to each other in a circle.
     pub(crate) fn replace(&mut self) -> Result<(), Fatal> {
+        self.replace_all(true)
+    }
+
+    /// `quickly`: by [`Tags::expand_one`] where that is possible.
+    fn replace_all(&mut self, quickly: bool) -> Result<(), Fatal> {
         let has_tag = |value: &Cow<str>| memchr::memchr(b'<', value.as_bytes()).is_some();
         let wanted = |(name, value): (&&str, &Option<Cow<str>>)| {
             value.as_ref().is_some_and(has_tag) && !self.untouched.contains(name)
@@ -64,7 +96,7 @@ impl Tags<'_, '_> {
         for _ in 0..MOST_ROUNDS {
             let mut changed = Vec::new();
             for index in due {
-                if self.replace_one(index)? {
+                if !(quickly && self.expand_one(index)) && self.replace_one(index)? {
                     changed.push(index);
                 }
             }
@@ -75,6 +107,46 @@ impl Tags<'_, '_> {
             }
         }
         Ok(())
+    }
+
+    /// Replaces the tags of one value by writing it once, and once more for tags that were made of others. In the end that
+    /// is what [`Tags::replace_one`] makes of it, which is needed only where tags are very many, refer to the value itself
+    /// or cannot be told. Returns whether the value is done; it is as it was otherwise.
+    fn expand_one(&mut self, index: usize) -> bool {
+        let Some((&option, Some(value))) = self.values.get_index(index) else { return false };
+        let Desk { text, next, brought, .. } = &mut self.desk;
+        next.clear();
+        brought.clear();
+        let (values, untouched, found) = (&self.values, &self.untouched[..], &mut self.found);
+        let elsewhere = &mut *self.elsewhere;
+        let mut expansion = Expansion {
+            values,
+            untouched,
+            elsewhere,
+            found,
+            option,
+            brought,
+            again: false,
+            replaced: false,
+            nested: false,
+            out: next,
+        };
+        if expansion.write(value, true).is_none() {
+            return false;
+        }
+        let any = expansion.replaced;
+        while expansion.nested && expansion.replaced {
+            std::mem::swap(text, expansion.out);
+            expansion.out.clear();
+            (expansion.again, expansion.nested, expansion.replaced) = (true, false, false);
+            if expansion.write(text, true).is_none() {
+                return false;
+            }
+        }
+        if any {
+            self.values[index] = Some(Cow::Owned(self.desk.next.clone()));
+        }
+        true
     }
 
     /// Replaces the tags of one value from left to right. Returns whether there was any.
@@ -156,6 +228,109 @@ impl Tags<'_, '_> {
     }
 }
 
+/// One value being written with its tags replaced.
+struct Expansion<'x, 'a, 'e> {
+    values: &'x Map<&'a str, Option<Cow<'a, str>>>,
+    untouched: &'x [&'a str],
+    elsewhere: &'x mut Elsewhere<'e>,
+    found: &'x mut Found,
+    /// The name of the value.
+    option: &'x str,
+    /// How often each tag was brought by what others were replaced with. All that stand in a value are replaced at once.
+    brought: &'x mut Vec<(*const u8, usize)>,
+    /// The text was written before.
+    again: bool,
+    /// Some tag was replaced.
+    replaced: bool,
+    /// Tags were met within what may become one.
+    nested: bool,
+    out: &'x mut String,
+}
+
+impl Expansion<'_, '_, '_> {
+    /// Writes `text`. Nothing when the tags must be replaced one after the other.
+    fn write(&mut self, text: &str, outermost: bool) -> Option<()> {
+        let bytes = text.as_bytes();
+        // What was written, and what was looked at.
+        let (mut written, mut from) = (0, 0);
+        while let Some(open) = memchr::memchr(b'<', &bytes[from..]) {
+            let start = from + open;
+            let Some(length) = memchr::memchr3(b'<', b'>', b' ', &bytes[start + 1..]) else {
+                // What follows the value could make a tag of its end.
+                if outermost {
+                    break;
+                }
+                return None;
+            };
+            from = start + 1 + length;
+            match bytes[from] {
+                b'>' if length > 0 => from += 1,
+                b'<' => {
+                    self.nested = true;
+                    continue;
+                }
+                _ => continue,
+            }
+            let name = &text[start + 1..from - 1];
+            if self.untouched.contains(&name) {
+                continue;
+            }
+            if name == self.option {
+                return None;
+            }
+            let elsewhere;
+            let value = match self.values.get(name) {
+                Some(Some(value)) => &**value,
+                // An error will be one in its turn.
+                _ => match self.elsewhere(name).ok()? {
+                    Some(value) => {
+                        elsewhere = value;
+                        &*elsewhere
+                    }
+                    None => continue,
+                },
+            };
+            if !outermost || self.again {
+                self.bring(value)?;
+            }
+            self.replaced = true;
+            self.out.push_str(&text[written..start]);
+            written = from;
+            if self.out.len() + value.len() > LONGEST_EXPANDED {
+                return None;
+            }
+            self.write(value, false)?;
+        }
+        self.out.push_str(&text[written..]);
+        Some(())
+    }
+
+    /// Counts a tag of this value. Nothing when there are so many that it may be a circle.
+    fn bring(&mut self, value: &str) -> Option<()> {
+        let value = value.as_ptr();
+        match self.brought.iter_mut().find(|(known, _)| *known == value) {
+            Some((_, count)) => {
+                *count += 1;
+                (*count < MOST_REPLACEMENTS).then_some(())
+            }
+            None => {
+                self.brought.push((value, 1));
+                (self.brought.len() < MOST_BROUGHT).then_some(())
+            }
+        }
+    }
+
+    /// What a tag stands for that is none of the values.
+    fn elsewhere(&mut self, name: &str) -> Result<Option<Arc<str>>, Fatal> {
+        if let Some(known) = self.found.get(name) {
+            return Ok(known.clone());
+        }
+        let value = (self.elsewhere)(name)?;
+        self.found.insert(name.to_owned(), value.clone());
+        Ok(value)
+    }
+}
+
 /// Writes the value with what stands at `place`, and all that is the same, replaced.
 fn replaced(value: &str, place: std::ops::Range<usize>, replacement: &str, out: &mut String) {
     let tag = &value[place.clone()];
@@ -200,11 +375,13 @@ fn tag(text: &str, from: usize) -> Option<(usize, usize)> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// Replaces the tags of all options in their order and returns the first one's value.
     fn first(options: &[(&str, &str)]) -> Result<String, Fatal> {
-        let mut elsewhere = |tag: &str| Ok((tag == "far").then(|| "<near>".to_owned()));
+        let mut elsewhere = |tag: &str| Ok((tag == "far").then(|| "<near>".into()));
         let mut tags = Tags {
             values: options.iter().map(|(name, value)| (*name, Some(Cow::Borrowed(*value)))).collect(),
             untouched: vec!["ip"],
@@ -231,6 +408,53 @@ mod tests {
         assert!(first(&[("a", "<a>")]).unwrap_err().0.ends_with("fail tag: a, found: a in {}, value: <a>"));
         let told = first(&[("a", "<b>"), ("b", "<c>"), ("c", "<b>")]).unwrap_err().0;
         assert!(told.ends_with("fail tag: a, found: b in {'b': 26, 'c': 26}, value: <b>"), "{told}");
+    }
+
+    /// Options that refer to each other in every way, and to what is found elsewhere.
+    fn tangled() -> impl Strategy<Value = Vec<(String, String)>> {
+        let piece = prop_oneof![
+            4 => prop::sample::select(vec!["<a>", "<b>", "<c>", "<d>", "<far>", "<none>", "<ip>", "<HOST>", "<bad>"]),
+            2 => prop::sample::select(vec!["<k-<a>>", "<k-<b>>", "<<c>>", "<k-<far>>", "<k-", "<x", "a>", ">", "<", "<>", "<a <b>"]),
+            3 => prop::sample::select(vec!["x", "y", "", " ", "é", "b", "-"]),
+        ];
+        let value = prop::collection::vec(piece, 0..4).prop_map(|pieces| pieces.concat());
+        let many = (prop::sample::select(vec!["<a>", "<b>", "<k-<a>>"]), 20..30_usize)
+            .prop_map(|(tag, count)| tag.repeat(count));
+        let name = prop::sample::select(vec!["a", "b", "c", "d", "e", "k-x", "k-y", "k-xx", "xb", "ip"]);
+        let option = (name.prop_map(str::to_owned), prop_oneof![12 => value, 1 => many]);
+        prop::collection::vec(option, 1..8)
+    }
+
+    /// The options with their tags replaced, quickly or one after the other.
+    fn all(options: &[(String, String)], quickly: bool) -> Result<Vec<String>, Fatal> {
+        let mut elsewhere = |tag: &str| match tag {
+            "far" => Ok(Some("[<none><a>]".into())),
+            "k-y" => Ok(Some("x".into())),
+            "bad" => Err(Fatal("bad".into())),
+            _ => Ok(None),
+        };
+        let mut tags = Tags {
+            values: options
+                .iter()
+                .map(|(name, value)| (name.as_str(), Some(Cow::Borrowed(value.as_str()))))
+                .collect(),
+            untouched: vec!["ip"],
+            elsewhere: &mut elsewhere,
+            found: HashMap::default(),
+            desk: Desk::new(),
+        };
+        tags.replace_all(quickly)?;
+        Ok(tags.values.into_values().map(|value| value.unwrap_or_default().into_owned()).collect())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(500))]
+
+        #[test]
+        fn both_ways_come_to_the_same(options in tangled()) {
+            let (quick, slow) = (all(&options, true), all(&options, false));
+            prop_assert_eq!(quick.map_err(|fatal| fatal.0), slow.map_err(|fatal| fatal.0));
+        }
     }
 
     #[test]

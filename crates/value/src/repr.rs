@@ -87,14 +87,14 @@ pub fn repr_str(text: &str) -> String {
 }
 
 fn write_str(text: &str, out: &mut String) {
-    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
-    let plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'\\' && char::from(byte) != quote;
+    let has = |byte| memchr::memchr(byte, text.as_bytes()).is_some();
+    let quote = if has(b'\'') && !has(b'"') { '"' } else { '\'' };
     out.reserve(text.len() + 2);
     out.push(quote);
     let mut rest = text;
-    while !rest.is_empty() {
+    loop {
         // Most of a text is written as it is.
-        let run = rest.bytes().position(|byte| !plain(byte)).unwrap_or(rest.len());
+        let run = plain(rest.as_bytes(), quote as u8);
         out.push_str(&rest[..run]);
         rest = &rest[run..];
         let Some(c) = rest.chars().next() else { break };
@@ -104,12 +104,38 @@ fn write_str(text: &str, out: &mut String) {
     out.push(quote);
 }
 
+/// How many bytes at the beginning are written as they are. Eight are looked at together.
+fn plain(bytes: &[u8], quote: u8) -> usize {
+    /// The same byte in each of the eight.
+    const fn eight(byte: u8) -> u64 {
+        u64::from_ne_bytes([byte; 8])
+    }
+    /// Sets the high bit of bytes below `limit`; above the first such one perhaps of others. Bytes beyond ASCII are not told.
+    const fn below(word: u64, limit: u8) -> u64 {
+        word.wrapping_sub(eight(limit)) & !word
+    }
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let control = below(word, b' ') | below(word ^ eight(0x7f), 1) | word;
+        let special = control | below(word ^ eight(b'\\'), 1) | below(word ^ eight(quote), 1);
+        let special = special & eight(0x80);
+        if special != 0 {
+            return 8 * index + special.trailing_zeros() as usize / 8;
+        }
+    }
+    let plain = |byte: &u8| matches!(byte, b' '..=b'~') && *byte != b'\\' && *byte != quote;
+    let run = rest.iter().position(|byte| !plain(byte)).unwrap_or(rest.len());
+    bytes.len() - rest.len() + run
+}
+
 fn escaped(c: char, quote: char, out: &mut String) {
     match c {
-        c if c == quote || c == '\\' => out.extend(['\\', c]),
+        '\\' => out.push_str("\\\\"),
         '\n' => out.push_str("\\n"),
         '\r' => out.push_str("\\r"),
         '\t' => out.push_str("\\t"),
+        c if c == quote => out.extend(['\\', c]),
         c if is_printable(c) => out.push(c),
         c => {
             let code = u32::from(c);
@@ -177,6 +203,18 @@ mod tests {
             ("é😀", "'é😀'"),
         ] {
             assert_eq!(repr_str(text), shown);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn runs_end_at_the_first_byte_that_is_escaped(
+            text in "([ -~]{0,20}|[\\\\'\"\n\u{7f}\u{0}\u{80}é]{0,2}){0,6}",
+            quote in proptest::sample::select(vec![b'\'', b'"']),
+        ) {
+            let special = |byte: u8| !(b' '..=b'~').contains(&byte) || byte == b'\\' || byte == quote;
+            let expected = text.bytes().position(special).unwrap_or(text.len());
+            proptest::prop_assert_eq!(plain(text.as_bytes(), quote), expected);
         }
     }
 

@@ -116,7 +116,7 @@ fn one(checked: &Checked, jail: &str, option: &str, sent: &[(&'static str, Strin
     let sent: Vec<&str> =
         sent.iter().filter(|(name, _)| *name == option).map(|(_, line)| line.as_str()).collect();
     let value = match layers.value(jail, option, &[]) {
-        Ok(value) => Ok(value),
+        Ok(value) => Ok(value.to_string()),
         // `%(known/failregex)s` is known once the filter was read.
         Err(Missing::Fatal(fatal)) if sent.is_empty() => Err(fatal.0),
         Err(_) => Ok(sent.join("\n")),

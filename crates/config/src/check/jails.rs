@@ -159,7 +159,7 @@ impl Checked {
 
     /// The value of a jail's option, references replaced; what only a filter can tell (`%(known/…)s`) is not.
     pub fn value(&self, jail: &str, option: &str) -> Option<String> {
-        self.layers.value(jail, option, &[]).ok()
+        Some(self.layers.value(jail, option, &[]).ok()?.to_string())
     }
 
     /// Reads the files of a jail's filter and actions, and looks through those that are new.

@@ -102,8 +102,8 @@ impl<'a> Tree<'a> {
     }
 
     fn read(&mut self, path: &Path, chain: &[Place]) -> Option<Leaf> {
-        let text = match self.source.text(path) {
-            Ok(text) => text,
+        let text = match self.source.text(path, &mut Vec::new()) {
+            Ok(text) => text.into_owned(),
             Err(why) => {
                 let why = match why {
                     Unreadable::NotText { why, .. } => format!("is no text in UTF-8: {why}"),
