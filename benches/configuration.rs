@@ -1,10 +1,15 @@
 //! Reading a configuration: `fail2ban-client -d` with Debian's configuration and all of its jails enabled, ours and the genuine
 //! one's, in turns. The output must be the same.
+//!
+//! Measured is a whole run of the program, from its start to its end, its output thrown away: the CPU time of user and
+//! kernel together, and the time that somebody waits for it. Neither program does anything at the same time as
+//! something else, so the two differ by what else the machine does meanwhile. The verdict is on the smaller ratio.
 
 // A measurement speaks by panicking, as tests do.
 #![allow(clippy::panic, clippy::unwrap_used)]
 
 use std::process::Command;
+use std::time::Instant;
 
 use portcullis_compliance::{Peer, Who, children_cpu};
 
@@ -13,15 +18,15 @@ const OURS: usize = 40;
 const GENUINE: usize = 4;
 const ROUNDS: usize = 5;
 
-/// Seconds of CPU time for one run, of several.
-fn measure(peer: &Peer, runs: usize) -> f64 {
-    let before = children_cpu();
+/// Seconds of one run, of several: CPU time, and by the clock.
+fn measure(peer: &Peer, runs: usize) -> [f64; 2] {
+    let (before, start) = (children_cpu(), Instant::now());
     for _ in 0..runs {
         let status =
             dump(peer).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).status();
         assert!(status.unwrap().success());
     }
-    (children_cpu() - before) / runs as f64
+    [children_cpu() - before, start.elapsed().as_secs_f64()].map(|seconds| seconds / runs as f64)
 }
 
 /// The program itself: no shell in between, and it may run in our process' time.
@@ -47,18 +52,24 @@ fn main() {
     let text = printed(&genuine);
     assert!(text == printed(&ours), "the dumps differ");
     println!("fail2ban-client -d with all of Debian's jails: {} commands, the same", text.lines().count());
-    let mut ratios = Vec::new();
+    let mut ratios = [Vec::new(), Vec::new()];
     for _ in 0..ROUNDS {
         let (theirs, own) = (measure(&genuine, GENUINE), measure(&ours, OURS));
-        println!(
-            "  genuine {:6.1} ms;  ours {:5.2} ms of CPU time;  {:.1} times",
-            theirs * 1000.0,
-            own * 1000.0,
-            theirs / own
-        );
-        ratios.push(theirs / own);
+        for (which, name) in ["of CPU time", "to wait for"].into_iter().enumerate() {
+            let (theirs, own) = (theirs[which], own[which]);
+            println!(
+                "  genuine {:6.1} ms;  ours {:5.2} ms {name};  {:.1} times",
+                theirs * 1000.0,
+                own * 1000.0,
+                theirs / own
+            );
+            ratios[which].push(theirs / own);
+        }
     }
-    ratios.sort_by(f64::total_cmp);
-    let median = ratios[ROUNDS / 2];
-    println!("  median {median:.1} times, {}; wanted 20", if median >= 20.0 { "met" } else { "MISSED" });
+    let [cpu, wall] = ratios.map(|mut ratios| {
+        ratios.sort_by(f64::total_cmp);
+        ratios[ROUNDS / 2]
+    });
+    let verdict = if cpu.min(wall) >= 20.0 { "met" } else { "MISSED" };
+    println!("  median {cpu:.1} times in CPU time, {wall:.1} times in waiting, {verdict}; wanted 20");
 }

@@ -20,7 +20,8 @@ impl Jail {
         logs: &mut Logs,
         allow_no_files: bool,
     ) -> Result<Vec<Command>, Fatal> {
-        let mut commands: Vec<Command> = vec![command(["add", &self.name, self.text("backend")])];
+        let mut commands: Vec<Command> = Vec::with_capacity(OPTIONS.len());
+        commands.push(command(["add", &self.name, self.text("backend")]));
         let combined = self.filter.as_ref().map(|filter| filter.combined(messages)).transpose()?;
         let own = FILTER_OPTIONS.iter();
         let own = own.filter_map(|option| Some((*option, self.options.get(option)?.borrowed()))).collect();

@@ -117,9 +117,11 @@ pub(crate) struct Definition {
     /// What `%(…)s` finds before the file's own: the bracket's options, then the jail's.
     variables: Vec<Scope>,
     /// Options of the table that no bracket overrides, in its order.
-    options: Vec<(&'static str, Value)>,
+    pub(crate) options: Vec<(&'static str, Value)>,
+    /// So many are the bracket's.
+    given: usize,
     /// The bracket's options, then those of `[Init]`, each of these behind a `known/…` of the same value.
-    parameters: Map<Arc<str>, Arc<str>>,
+    pub(crate) parameters: Map<Arc<str>, Arc<str>>,
     /// Tags that were looked for outside of the table. What the first reading found stays, though the second has other
     /// variables.
     found: RefCell<Found>,
@@ -170,12 +172,18 @@ impl Definition {
             layers,
             variables,
             options: Vec::new(),
+            given: parameters.len(),
             parameters,
             found: RefCell::default(),
         };
         definition.read_options(reader, |_| false)?;
         definition.read_init()?;
         Ok(Some(definition))
+    }
+
+    /// The bracket's options.
+    pub(crate) fn bracket(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<str>)> {
+        self.parameters.iter().take(self.given)
     }
 
     /// Reads the options of the table that no bracket overrides.
@@ -286,10 +294,11 @@ impl Definition {
         if self.kind == Kind::Action {
             untouched.extend(RUN_TIME_TAGS);
         }
+        let prepared = if self.kind == Kind::Action { self.prepared(&untouched) } else { Vec::new() };
         let mut elsewhere = |tag: &str| self.elsewhere(tag);
         let (mut found, desk) = (self.found.take(), Desk::new());
         found.reserve(FEW_TAGS);
-        let mut tags = Tags { values, untouched, elsewhere: &mut elsewhere, found, desk };
+        let mut tags = Tags { values, untouched, prepared, elsewhere: &mut elsewhere, found, desk };
         tags.replace()?;
         self.found.replace(tags.found);
         let values = tags.values.into_iter().map(|(name, text)| {
@@ -335,7 +344,7 @@ impl Definition {
     }
 
     /// A tag that is no option: `<section/option>`, `<known/option>`, or anything that `[Definition]` says besides.
-    fn elsewhere(&self, tag: &str) -> Result<Option<Arc<str>>, Fatal> {
+    pub(crate) fn elsewhere(&self, tag: &str) -> Result<Option<Arc<str>>, Fatal> {
         let slash = memchr::memchr(b'/', tag.as_bytes());
         let found = match slash.map(|at| (&tag[..at], &tag[at + 1..])) {
             None => match self.layers.defined("Definition", tag, &self.variables) {

@@ -109,8 +109,11 @@ impl Layers {
     }
 
     /// The raw value of an option, in the section or in `[DEFAULT]`.
-    fn raw(&self, section: &str, option: &str) -> Option<Found<'_>> {
-        self.found(self.section(section)?, option)
+    fn raw(&self, section: &str, option: &str) -> Option<&Arc<str>> {
+        match self.found(self.section(section)?, option)? {
+            Found::Text(raw) => Some(raw),
+            _ => None,
+        }
     }
 }
 
@@ -284,10 +287,13 @@ impl<'a> Reading<'a> {
             }
             let lower = lower(option);
             let found = match section {
-                "known" | "default" => found_in(&self.layers.defaults, &lower),
+                "known" | "default" => match found_in(&self.layers.defaults, &lower) {
+                    Some(Found::Text(raw)) => Some(raw),
+                    _ => None,
+                },
                 _ => self.layers.raw(section, &lower),
             };
-            if let Some(Found::Text(value)) = found {
+            if let Some(value) = found {
                 self.fetched.push((key.to_owned(), value.clone()));
             }
         }

@@ -6,7 +6,7 @@ use crate::arguments;
 use crate::definition::{Definition, Kind, Value};
 use crate::interpolate::{Missing, Scope};
 use crate::layers::{Layers, Reader};
-use crate::maps::Map;
+use crate::maps::{HashMap, Map, RandomState};
 use crate::message::Fatal;
 use crate::python::{int, truth};
 
@@ -93,7 +93,7 @@ impl Jail {
     pub(crate) fn read(reader: &mut Reader, layers: &mut Layers, name: &str) -> Result<Option<Self>, Broken> {
         let mut jail = Jail {
             name: name.to_owned(),
-            options: Map::default(),
+            options: Map::with_capacity_and_hasher(OPTIONS.len(), RandomState::default()),
             filter: None,
             actions: Vec::new(),
             logpath_at: None,
@@ -174,7 +174,10 @@ impl Jail {
     fn visible(&self, only: Option<&[&str]>) -> Scope {
         let text = |value: &Value| (*value != Value::Absent).then(|| value.text());
         let seen = self.options.iter().filter(|(option, _)| only.is_none_or(|only| only.contains(option)));
-        Scope::new(seen.map(|(option, value)| ((*option).into(), text(value))).collect())
+        let most = only.map_or(self.options.len(), <[_]>::len);
+        let mut scope = HashMap::with_capacity_and_hasher(most, RandomState::default());
+        scope.extend(seen.map(|(option, value)| ((*option).into(), text(value))));
+        Scope::new(scope)
     }
 
     fn read_filter(&mut self, reader: &mut Reader, layers: &mut Layers) -> Result<(), Broken> {

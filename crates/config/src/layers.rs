@@ -3,7 +3,7 @@
 //! For a name such as `jail` these are `jail.conf`, `jail.d/*.conf`, `jail.local`, `jail.d/*.local`, each with what its
 //! `[INCLUDES]` names around it. Later ones win, option by option; what they replace stays known.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use crate::ini::{self, Parsed};
 use crate::interpolate::Missing;
 use crate::maps::{HashMap, HashSet, Map};
 use crate::message::{Fatal, Messages};
+use crate::prepared::Prepared;
 use crate::python::is_word;
 use crate::source::{Source, Unreadable};
 
@@ -92,6 +93,8 @@ pub struct Layers {
     pub(crate) known_matters: bool,
     /// What `[Init]` says, once somebody wanted to know.
     init: OnceCell<Vec<Init>>,
+    /// Of an action: its options for the jails that use it.
+    pub(crate) prepared: RefCell<Vec<Prepared>>,
 }
 
 /// An option of `[Init]` with everything replaced.

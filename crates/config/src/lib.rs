@@ -18,6 +18,7 @@ mod jail;
 mod layers;
 mod maps;
 mod message;
+mod prepared;
 mod python;
 mod server;
 mod settings;

@@ -1,6 +1,6 @@
 //! Maps and sets with a quick hash: reading a large configuration is mostly looking names up.
 
-use foldhash::fast::RandomState;
+pub(crate) use foldhash::fast::RandomState;
 
 /// Entries in the order in which they came.
 pub(crate) type Map<K, V> = indexmap::IndexMap<K, V, RandomState>;

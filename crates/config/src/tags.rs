@@ -13,10 +13,12 @@ use crate::message::Fatal;
 /// A tag is replaced as often within one value.
 const MOST_REPLACEMENTS: usize = 25;
 /// No value of a real configuration is longer, in bytes. Fail2ban knows no such limit and would grow until it is killed.
-const LONGEST: usize = 16 << 20;
+const LONGEST: usize = if cfg!(test) { 16 << 10 } else { 16 << 20 };
 /// Longer values are left to the way that watches [`LONGEST`], as those are into which so many others go.
-const LONGEST_EXPANDED: usize = 1 << 20;
+const LONGEST_EXPANDED: usize = LONGEST / 16;
 const MOST_BROUGHT: usize = 100;
+/// A tag that is brought as often may be one too many: even if it was so often before the value was prepared.
+const MOST_TIMES: usize = MOST_REPLACEMENTS / 2;
 /// So long is a value, and so many tags it has, at most as a rule.
 const USUAL_LENGTH: usize = 4000;
 const USUAL_TAGS: usize = 32;
@@ -29,6 +31,8 @@ pub(crate) struct Tags<'a, 'e> {
     pub(crate) values: Map<&'a str, Option<Cow<'a, str>>>,
     /// Tags that are somebody else's business.
     pub(crate) untouched: Vec<&'a str>,
+    /// Values of the first options with some of their tags replaced already, where that is known.
+    pub(crate) prepared: Vec<Option<Arc<str>>>,
     /// Finds a tag that is not among the values.
     pub(crate) elsewhere: &'e mut Elsewhere<'e>,
     /// What was found elsewhere before.
@@ -112,8 +116,9 @@ impl Tags<'_, '_> {
     /// Replaces the tags of one value by writing it once, and once more for tags that were made of others. In the end that
     /// is what [`Tags::replace_one`] makes of it, which is needed only where tags are very many, refer to the value itself
     /// or cannot be told. Returns whether the value is done; it is as it was otherwise.
-    fn expand_one(&mut self, index: usize) -> bool {
+    pub(crate) fn expand_one(&mut self, index: usize) -> bool {
         let Some((&option, Some(value))) = self.values.get_index(index) else { return false };
+        let prepared = self.prepared.get(index).and_then(Option::as_deref);
         let Desk { text, next, brought, .. } = &mut self.desk;
         next.clear();
         brought.clear();
@@ -126,15 +131,15 @@ impl Tags<'_, '_> {
             found,
             option,
             brought,
-            again: false,
+            again: prepared.is_some(),
             replaced: false,
             nested: false,
             out: next,
         };
-        if expansion.write(value, true).is_none() {
+        if expansion.write(prepared.unwrap_or(value), true).is_none() {
             return false;
         }
-        let any = expansion.replaced;
+        let any = expansion.replaced || prepared.is_some();
         while expansion.nested && expansion.replaced {
             std::mem::swap(text, expansion.out);
             expansion.out.clear();
@@ -151,6 +156,9 @@ impl Tags<'_, '_> {
 
     /// Replaces the tags of one value from left to right. Returns whether there was any.
     fn replace_one(&mut self, index: usize) -> Result<bool, Fatal> {
+        if let Some(prepared) = self.prepared.get_mut(index) {
+            *prepared = None;
+        }
         let Some((&option, Some(value))) = self.values.get_index_mut(index) else { return Ok(false) };
         let value = std::mem::take(value);
         let mut desk = std::mem::take(&mut self.desk);
@@ -238,7 +246,7 @@ struct Expansion<'x, 'a, 'e> {
     option: &'x str,
     /// How often each tag was brought by what others were replaced with. All that stand in a value are replaced at once.
     brought: &'x mut Vec<(*const u8, usize)>,
-    /// The text was written before.
+    /// Tags of the text itself were brought by others, since it is not written for the first time.
     again: bool,
     /// Some tag was replaced.
     replaced: bool,
@@ -255,7 +263,9 @@ impl Expansion<'_, '_, '_> {
         let (mut written, mut from) = (0, 0);
         while let Some(open) = memchr::memchr(b'<', &bytes[from..]) {
             let start = from + open;
-            let Some(length) = memchr::memchr3(b'<', b'>', b' ', &bytes[start + 1..]) else {
+            // Names are short: a search by words is not worth its beginning.
+            let Some(length) = bytes[start + 1..].iter().position(|byte| matches!(byte, b'<' | b'>' | b' '))
+            else {
                 // What follows the value could make a tag of its end.
                 if outermost {
                     break;
@@ -311,7 +321,7 @@ impl Expansion<'_, '_, '_> {
         match self.brought.iter_mut().find(|(known, _)| *known == value) {
             Some((_, count)) => {
                 *count += 1;
-                (*count < MOST_REPLACEMENTS).then_some(())
+                (*count < MOST_TIMES).then_some(())
             }
             None => {
                 self.brought.push((value, 1));
@@ -385,6 +395,7 @@ mod tests {
         let mut tags = Tags {
             values: options.iter().map(|(name, value)| (*name, Some(Cow::Borrowed(*value)))).collect(),
             untouched: vec!["ip"],
+            prepared: Vec::new(),
             elsewhere: &mut elsewhere,
             found: HashMap::default(),
             desk: Desk::default(),
@@ -439,6 +450,7 @@ mod tests {
                 .map(|(name, value)| (name.as_str(), Some(Cow::Borrowed(value.as_str()))))
                 .collect(),
             untouched: vec!["ip"],
+            prepared: Vec::new(),
             elsewhere: &mut elsewhere,
             found: HashMap::default(),
             desk: Desk::new(),
