@@ -23,7 +23,8 @@ fn remembered(peer: &mut Peer, trouble: impl FnOnce(&Peer) -> Box<dyn FnOnce()>)
     peer.client(&["set", "gate", "banip", "192.0.2.67"]);
     wait_status(peer, "2 enforced");
     relieve();
-    let written = wait_for(Duration::from_secs(30), || {
+    // It is tried again after twice as long each time, up to half a minute.
+    let written = wait_for(Duration::from_secs(90), || {
         let out = peer.run("portcullis", &["status", "--json", "-c", "@DIR@/conf", "-s", "@DIR@/f2b.sock"]);
         let json: serde_json::Value = serde_json::from_str(&out.stdout).ok()?;
         let database = &json["database"];

@@ -317,6 +317,14 @@ fn an_attacker_gains_no_try_by_a_crash_and_loses_none() {
     peer.stop();
     peer.start();
     assert_eq!(currently_failed(&peer), "0", "{}", peer.log());
+    // A restart, which a package upgrade does as well, forgets nobody.
+    fails(&peer, "192.0.2.99", 4);
+    wait_for(LIMIT, || (currently_failed(&peer) == "1").then_some(())).unwrap();
+    let said = portcullis(&peer, &["restart"]);
+    assert_eq!(said.status, 0, "{said}");
+    wait_for(LIMIT, || (currently_failed(&peer) == "1").then_some(())).unwrap();
+    fails(&peer, "192.0.2.99", 1);
+    peer.wait_log("] Ban 192.0.2.99");
     peer.stop();
 }
 

@@ -35,7 +35,7 @@ impl Queue {
         if batch.is_empty() {
             return;
         }
-        self.len += batch.len();
+        self.len += pieces(&batch);
         self.batches.push_back(batch);
         if self.len > BOUND {
             self.drop_obsolete_positions();
@@ -43,9 +43,9 @@ impl Queue {
         // A tenth of the room at once, so that this is not done for every piece of news.
         if self.len > BOUND {
             while self.len > BOUND / 10 * 9 && self.batches.len() > 1 {
-                let oldest = self.batches.pop_front().unwrap_or_default();
-                self.len -= oldest.len();
-                self.lost += oldest.len() as u64;
+                let oldest = pieces(&self.batches.pop_front().unwrap_or_default());
+                self.len -= oldest;
+                self.lost += oldest as u64;
             }
         }
     }
@@ -58,15 +58,15 @@ impl Queue {
     /// Forgets the oldest batches: they are written.
     pub fn written(&mut self, batches: usize) {
         for batch in self.batches.drain(..batches.min(self.batches.len())) {
-            self.len -= batch.len();
+            self.len -= pieces(&batch);
         }
     }
 
     /// Forgets the oldest batch: it can never be written.
     pub fn refuse_oldest(&mut self) {
         if let Some(batch) = self.batches.pop_front() {
-            self.len -= batch.len();
-            self.lost += batch.len() as u64;
+            self.len -= pieces(&batch);
+            self.lost += pieces(&batch) as u64;
         }
     }
 
@@ -88,7 +88,7 @@ impl Queue {
     fn drop_obsolete_positions(&mut self) {
         let (mut seen, mut counted) = (HashSet::new(), HashSet::new());
         for batch in self.batches.iter_mut().rev() {
-            let before = batch.len();
+            let before = pieces(batch);
             batch.reverse();
             batch.retain_mut(|write| match write {
                 Write::Log { jail, path, .. } => seen.insert((jail.clone(), path.clone())),
@@ -100,15 +100,27 @@ impl Queue {
                 _ => true,
             });
             batch.reverse();
-            self.len -= before - batch.len();
+            self.len -= before - pieces(batch);
         }
         self.batches.retain(|batch| !batch.is_empty());
     }
 }
 
+/// How many pieces of news these are: each changed count is one.
+fn pieces(batch: &[Write]) -> usize {
+    let pieces = |write: &Write| match write {
+        Write::Tallies { changes, .. } => 1 + changes.len(),
+        _ => 1,
+    };
+    batch.iter().map(pieces).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+
+    use portcullis_jail::Id;
+    use portcullis_jail::tally::Changes;
 
     use super::super::Position;
     use super::*;
@@ -139,11 +151,13 @@ mod tests {
     #[test]
     fn tallies_do_not_outlive_the_positions_to_which_they_belong() {
         let mut queue = Queue::default();
-        for n in 0..=BOUND as u64 / 2 {
-            let tallies = Write::Tallies { jail: "j".into(), anew: false, changes: Vec::new() };
+        // Each changed count is a piece of news: what waits is bounded, however many fail.
+        let changes: Changes = (0..98).map(|n| (Id::new(&n.to_string()), None)).collect();
+        for n in 0..=BOUND as u64 / 100 {
+            let tallies = Write::Tallies { jail: "j".into(), anew: false, changes: changes.clone() };
             queue.push(vec![log("/a", n), tallies]);
         }
-        assert_eq!((queue.len(), queue.lost()), (2, 0));
+        assert_eq!((queue.len(), queue.lost()), (100, 0));
         let only = queue.batches().next().unwrap();
         assert!(matches!(only, [Write::Log { .. }, Write::Tallies { anew: true, .. }]), "{only:?}");
     }
