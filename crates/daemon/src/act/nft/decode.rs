@@ -101,6 +101,11 @@ pub(in crate::act) fn text(value: &[u8]) -> String {
     String::from_utf8_lossy(&value[..end]).into_owned()
 }
 
+/// Whether a value is this text, which has no zero in it.
+pub(in crate::act) fn is_text(value: &[u8], wanted: &str) -> bool {
+    value.strip_prefix(wanted.as_bytes()).is_some_and(|rest| rest.first().is_none_or(|byte| *byte == 0))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

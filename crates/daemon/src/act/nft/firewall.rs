@@ -5,7 +5,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::batch::Batch;
-use super::decode::{Message, attributes, be32, be64, text};
+use super::decode::{Message, attributes, be32, be64, is_text, text};
 use super::encode::Writer;
 use super::error::Error;
 use super::expression::Expression;
@@ -177,7 +177,7 @@ impl Firewall {
             Vec::new,
             |rules, answer| {
                 let part = |kind| answer.attributes().find_kind(kind);
-                let is = |kind, name: &str| part(kind).map(text).as_deref() == Some(name);
+                let is = |kind, name: &str| part(kind).is_some_and(|value| is_text(value, name));
                 // A kernel that does not filter sends the whole family's.
                 if is(attr::rule::CHAIN, chain) && is(attr::rule::TABLE, &table.name) {
                     rules.push(RawRule {

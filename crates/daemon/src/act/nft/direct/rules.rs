@@ -28,6 +28,8 @@ pub(super) struct Rules {
     table: Table,
     chain: String,
     pattern: Option<Pattern>,
+    /// What the kernel lists behind the address of a rule that has met no packet yet: most need not be taken apart.
+    behind: Vec<u8>,
 }
 
 /// The expressions of a rule, before and behind the address; counters stand at zero.
@@ -39,7 +41,7 @@ struct Pattern {
 
 impl Rules {
     pub(super) fn new(table: Table, chain: String) -> Self {
-        Rules { table, chain, pattern: None }
+        Rules { table, chain, pattern: None, behind: Vec::new() }
     }
 
     pub(super) fn has_learnt(&self) -> bool {
@@ -56,8 +58,15 @@ impl Rules {
         let Some(wanted) = host(net, width) else { return Ok(()) };
         // The newest rule is the first.
         let rules = firewall.raw_rules(&self.table, &self.chain)?;
-        let read = rules.iter().filter(|rule| !rule.noted).filter_map(|rule| read(&rule.expressions, width));
-        self.pattern = read.filter(|(found, _)| *found == wanted).map(|(_, pattern)| pattern).next();
+        let read = |list: &[u8]| read(list, width).filter(|(found, _)| *found == wanted);
+        let read =
+            rules.iter().filter(|rule| !rule.noted).find_map(|rule| Some((rule, read(&rule.expressions)?)));
+        if let Some((rule, (_, pattern))) = read {
+            self.behind = rule.expressions.get(pattern.before.len() + width..).unwrap_or_default().to_vec();
+            self.pattern = Some(pattern);
+        } else {
+            self.pattern = None;
+        }
         Ok(())
     }
 
@@ -108,9 +117,11 @@ impl Rules {
         let width = self.width();
         let mut present: HashMap<_, Vec<u64>> = HashMap::new();
         for rule in firewall.raw_rules(&self.table, &self.chain)? {
-            if let Some((address, found)) = read(&rule.expressions, width)
-                && found == *pattern
-            {
+            let address = pattern.quickly(&self.behind, &rule.expressions, width).or_else(|| {
+                let (address, found) = read(&rule.expressions, width)?;
+                (found == *pattern).then_some(address)
+            });
+            if let Some(address) = address {
                 present.entry(address).or_default().push(rule.handle);
             }
         }
@@ -133,6 +144,13 @@ impl Rules {
 }
 
 impl Pattern {
+    /// The address of a rule that the kernel lists to the byte like the one that was learnt from.
+    fn quickly(&self, behind: &[u8], list: &[u8], width: usize) -> Option<Vec<u8>> {
+        let rest = list.strip_prefix(self.before.as_slice())?;
+        let (address, rest) = rest.split_at_checked(width)?;
+        (!behind.is_empty() && rest == behind).then(|| address.to_vec())
+    }
+
     fn length(&self) -> usize {
         self.before.len() + self.behind.len()
     }
@@ -210,6 +228,12 @@ mod tests {
         let rewritten = [pattern.before.as_slice(), &[198, 51, 100, 7], &pattern.behind].concat();
         assert_eq!(rewritten, other);
         assert_eq!(read(&other, 4).unwrap().1, pattern);
+        // Without being taken apart, but only where nothing else differs.
+        let behind = &one[pattern.before.len() + 4..];
+        assert_eq!(pattern.quickly(behind, &other, 4).unwrap(), [198, 51, 100, 7]);
+        let dropped = rule(&[198, 51, 100, 7], &[Expression::Counter, Expression::Verdict(Verdict::Drop)]);
+        assert_eq!(pattern.quickly(behind, &dropped, 4), None);
+        assert_eq!(pattern.quickly(&[], &pattern.before, 4), None);
     }
 
     #[test]
