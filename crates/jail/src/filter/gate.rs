@@ -10,7 +10,9 @@ use regex_automata::hybrid::dfa::{Config, DFA};
 use regex_automata::nfa::thompson::{self, WhichCaptures};
 use regex_syntax::hir::Hir;
 
-use super::python::{Assertion, Node, Regex, Scene, anything, is_own_superset, superset};
+use super::python::{
+    Assertion, Greed, Node, Regex, Scene, anything, is_any_of_line, is_own_superset, subset, superset,
+};
 use super::walk::{Marks, Text, Walker};
 
 /// Bytes for the states of the automaton.
@@ -23,7 +25,8 @@ const PROGRAM: usize = 32 << 20;
 pub(super) struct Gate {
     /// `None`: the regexes are too large for one automaton, so that each must be tried by itself.
     walker: Option<Walker>,
-    /// What the text at hand may match: the failregexes, behind them the ignoreregexes, and the prefregex.
+    /// What the text at hand may match: the failregexes, behind them the ignoreregexes, and the prefregex; then what it
+    /// surely matches, if it is a single line in ASCII: the prefregex once more. The last mark is that nobody knows.
     candidates: Marks,
     /// The same of all texts of a page.
     page: Vec<u64>,
@@ -31,7 +34,9 @@ pub(super) struct Gate {
     ignoreregexes: usize,
     /// Whether the automaton tells of the prefregex for itself.
     tells_prefix: bool,
-    /// Whether what it tells of it is the last word, on a line in ASCII.
+    /// Whether the prefregex, if it is told of, matches each line that is not empty.
+    any_line: bool,
+    /// Whether nothing else matches the prefregex than what may match it, on a line in ASCII.
     knows_prefix: bool,
 }
 
@@ -44,17 +49,28 @@ impl Gate {
         tells_prefix: bool,
     ) -> Self {
         let (failregexes, ignoreregexes) = (failregex.len(), ignoreregex.len());
-        let prefix = prefregex.and_then(|regex| prefix(regex.node(), regex.group("content")?));
+        let around = prefregex.and_then(|regex| Around::new(regex.node(), regex.group("content")?));
+        let told = prefregex.filter(|_| tells_prefix).map_or(Told::Nothing, |regex| Told::of(regex.node()));
+        let sure = told.pattern().filter(|node| !is_own_superset(node));
         let trees: Vec<Hir> = failregex
-            .map(|regex| combined(prefregex, prefix.as_deref(), regex))
+            .map(|regex| combined(prefregex, around.as_ref(), regex))
             .chain(ignoreregex.map(alone))
-            .chain(prefregex.filter(|_| tells_prefix).map(alone))
+            .chain(told.pattern().map(|node| unanchored(node, superset(node, Scene::Whole, None))))
+            .chain(sure.and_then(|node| Some(unanchored(node, subset(node)?))))
             .collect();
         let walker = automaton(&trees).map(Walker::new);
-        let knows_prefix =
-            tells_prefix && walker.is_some() && prefregex.is_some_and(|regex| is_own_superset(regex.node()));
-        let candidates = Marks::new(trees.len());
-        Gate { walker, candidates, page: Vec::new(), failregexes, ignoreregexes, tells_prefix, knows_prefix }
+        let knows_prefix = sure.is_none();
+        let candidates = Marks::new(trees.len() + 1);
+        Gate {
+            walker,
+            candidates,
+            page: Vec::new(),
+            failregexes,
+            ignoreregexes,
+            tells_prefix,
+            any_line: told == Told::AnyLine,
+            knows_prefix,
+        }
     }
 
     /// Reads a text that comes in parts. Answers whether any regex may match it.
@@ -67,7 +83,7 @@ impl Gate {
             // An automaton that gave up has refused nothing.
             self.candidates.fill();
         }
-        !self.candidates.is_empty()
+        self.any_line || !self.candidates.is_empty()
     }
 
     /// Reads the texts of a page; `None` has none. [`Gate::turn_to`] then has the answers.
@@ -90,7 +106,7 @@ impl Gate {
         let words = self.candidates.len_in_words();
         let marks = self.page.get(text * words..(text + 1) * words)?;
         self.candidates.words().copy_from_slice(marks);
-        Some(!self.candidates.is_empty())
+        Some(self.any_line || !self.candidates.is_empty())
     }
 
     /// Whether any failregex may match the text at hand.
@@ -105,8 +121,15 @@ impl Gate {
 
     /// Whether the prefregex matches the text at hand, a single line; `None` when it must be searched.
     pub(super) fn prefix_matches(&self, text: &str) -> Option<bool> {
+        if self.any_line {
+            return Some(!matches!(text.as_bytes(), [] | [b'\n', ..]));
+        }
         let index = self.failregexes + self.ignoreregexes;
-        (self.knows_prefix && text.is_ascii()).then(|| self.candidates.contains(index))
+        if !self.tells_prefix || self.candidates.is_last() || !text.is_ascii() {
+            return None;
+        }
+        let may = self.candidates.contains(index);
+        if !may || self.knows_prefix || self.candidates.contains(index + 1) { Some(may) } else { None }
     }
 
     /// The first ignoreregex from this one on that may match the text at hand.
@@ -136,15 +159,32 @@ impl std::fmt::Debug for Gate {
     }
 }
 
-/// What stands before the content, where nothing stands around both: it is the same for each failregex.
-fn prefix(prefregex: &Node, content: usize) -> Option<Vec<Hir>> {
-    let Node::Concat(nodes) = prefregex else { return None };
-    let place = nodes.iter().position(|node| matches!(node, Node::Group(number, _) if *number == content))?;
-    Some(nodes[..place].iter().map(|node| superset(node, Scene::Whole, None)).collect())
+/// What stands around the content, where that stands between other pieces: it is the same for each failregex.
+struct Around {
+    before: Vec<Hir>,
+    /// What stands behind, with what the failregex leaves of the content. Nothing, where the content reaches the end.
+    behind: Vec<Hir>,
+}
+
+impl Around {
+    fn new(prefregex: &Node, content: usize) -> Option<Self> {
+        let Node::Concat(nodes) = prefregex else { return None };
+        let is_content = |node: &Node| matches!(node, Node::Group(number, _) if *number == content);
+        let place = nodes.iter().position(is_content)?;
+        let over = |nodes: &[Node]| -> Vec<Hir> {
+            nodes.iter().map(|node| superset(node, Scene::Whole, None)).collect()
+        };
+        let behind = if reaches_end(prefregex, content) || place + 1 == nodes.len() {
+            Vec::new()
+        } else {
+            std::iter::once(anything()).chain(over(&nodes[place + 1..])).collect()
+        };
+        Some(Around { before: over(&nodes[..place]), behind })
+    }
 }
 
 /// The text that a failregex with its prefregex needs, at least.
-fn combined(prefregex: Option<&Regex>, prefix: Option<&[Hir]>, failregex: &Regex) -> Hir {
+fn combined(prefregex: Option<&Regex>, around: Option<&Around>, failregex: &Regex) -> Hir {
     let Some(prefregex) = prefregex else { return alone(failregex) };
     let Some(content) = prefregex.group("content") else {
         // Without content both are searched in the whole text, each for itself.
@@ -158,12 +198,80 @@ fn combined(prefregex: Option<&Regex>, prefix: Option<&[Hir]>, failregex: &Regex
     }
     let scene = if reaches_end(prefregex.node(), content) { Scene::Rest } else { Scene::Piece };
     let piece = unanchored(failregex.node(), superset(failregex.node(), scene, None));
-    let whole = match prefix {
-        // What stands behind the piece is not asked, see `superset`.
-        Some(prefix) => Hir::concat(prefix.iter().cloned().chain([piece]).collect()),
+    let whole = match around {
+        Some(Around { before, behind }) => {
+            Hir::concat(before.iter().cloned().chain([piece]).chain(behind.iter().cloned()).collect())
+        }
         None => superset(prefregex.node(), Scene::Whole, Some((content, &piece))),
     };
     unanchored(prefregex.node(), whole)
+}
+
+/// What the automaton is to find of a prefregex, for itself.
+#[derive(Clone, Debug, PartialEq)]
+enum Told {
+    /// Nothing: nobody asks.
+    Nothing,
+    /// It matches each line that has any character.
+    AnyLine,
+    /// It matches the single lines that this pattern matches, which may be shorter.
+    Lines(Node),
+}
+
+impl Told {
+    /// What is to be found of this one. Where its end takes any rest of a line, as `(?P<content>.+)$` does, one character of
+    /// that is enough, and so is one of what may be empty before it: the automaton need not read lines to their ends.
+    fn of(prefregex: &Node) -> Self {
+        let whole = || Told::Lines(prefregex.clone());
+        let Node::Concat(nodes) = prefregex else { return whole() };
+        let ends = [Assertion::EndOrLastNewline, Assertion::LineEnd];
+        let nodes = match nodes.split_last() {
+            Some((Node::Assert(assertion), before)) if ends.contains(assertion) => before,
+            _ => nodes,
+        };
+        let Some((last, before)) = nodes.split_last() else { return whole() };
+        let rest = if let Node::Group(_, inner) = last { &**inner } else { last };
+        let Some(character) = one_of_rest(rest) else { return whole() };
+        let needed = before.iter().rposition(|node| !(node.nullable() && takes_characters(node)));
+        let before = needed.map_or(&[][..], |last| &before[..=last]);
+        match before {
+            [] | [Node::Assert(Assertion::Start | Assertion::LineStart)] => Told::AnyLine,
+            _ => Told::Lines(Node::Concat(before.iter().chain([character]).cloned().collect())),
+        }
+    }
+
+    fn pattern(&self) -> Option<&Node> {
+        if let Told::Lines(node) = self { Some(node) } else { None }
+    }
+}
+
+/// The character that `.+` repeats, or any set that has all of a line's.
+fn one_of_rest(node: &Node) -> Option<&Node> {
+    match node {
+        Node::Repeat(repeat)
+            if repeat.min == 1
+                && repeat.max.is_none()
+                && repeat.greed != Greed::Possessive
+                && is_any_of_line(&repeat.node) =>
+        {
+            Some(&repeat.node)
+        }
+        _ => None,
+    }
+}
+
+/// Whether it only takes characters, and asks for nothing around them.
+fn takes_characters(node: &Node) -> bool {
+    !node.any(&|node| {
+        matches!(
+            node,
+            Node::Assert(_)
+                | Node::Look(_)
+                | Node::Atomic(_)
+                | Node::Backref { .. }
+                | Node::Conditional { .. }
+        )
+    })
 }
 
 /// The text that a regex needs, at least.

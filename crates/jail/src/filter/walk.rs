@@ -54,6 +54,11 @@ impl Marks {
         self.words.get(index / 64).is_some_and(|word| word >> (index % 64) & 1 == 1)
     }
 
+    /// Whether the last one is marked.
+    pub(super) fn is_last(&self) -> bool {
+        self.count > 0 && self.contains(self.count - 1)
+    }
+
     /// The first one from this on.
     pub(super) fn next(&self, from: usize) -> Option<usize> {
         let mut at = from / 64;

@@ -5,6 +5,7 @@ use regex_syntax::hir::{
 };
 
 use super::ast::{Assertion, Greed, Node, Repeat};
+use super::{program, rewrite};
 
 /// Counted repetitions beyond this are without end in a superset, which keeps it small.
 const COUNTED: u32 = 6;
@@ -91,6 +92,60 @@ pub(crate) fn is_own_superset(node: &Node) -> bool {
         }
         Node::Look(_) | Node::Atomic(_) | Node::Backref { .. } | Node::Conditional { .. } => false,
     }
+}
+
+/// A tree that accepts only what the pattern matches in a whole text, for texts of one line in ASCII: not all of it where
+/// that is hard to say. `None`: nothing that could be said.
+pub(crate) fn subset(node: &Node) -> Option<Hir> {
+    Some(match node {
+        Node::Group(_, node) => subset(node)?,
+        Node::Concat(nodes) => {
+            let mut trees = Vec::with_capacity(nodes.len());
+            let mut rest = nodes.iter();
+            while let Some(node) = rest.next() {
+                trees.push(match node {
+                    // Where the next character is none that the look-ahead could begin with, it finds nothing.
+                    Node::Look(look) if look.negated && look.behind.is_none() && !look.node.nullable() => {
+                        let first = program::first(&look.node)?;
+                        subset(&rewrite::narrowed(rest.next()?, &first, true)?)?
+                    }
+                    node => subset(node)?,
+                });
+            }
+            Hir::concat(trees)
+        }
+        Node::Alternate(nodes) => {
+            let trees: Vec<Hir> = nodes.iter().filter_map(subset).collect();
+            if trees.is_empty() {
+                return None;
+            }
+            Hir::alternation(trees)
+        }
+        Node::Repeat(repeat) => {
+            if repeat.greed == Greed::Possessive || repeat.min > COUNTED {
+                return None;
+            }
+            match subset(&repeat.node) {
+                Some(sub) => Hir::repetition(Repetition {
+                    min: repeat.min,
+                    max: repeat.max.map(|max| max.min(COUNTED)),
+                    greedy: true,
+                    sub: Box::new(sub),
+                }),
+                None if repeat.min == 0 => Hir::empty(),
+                None => return None,
+            }
+        }
+        node => superset(Some(node).filter(|node| is_own_superset(node))?, Scene::Whole, None),
+    })
+}
+
+/// Whether this is one character, any but a line feed.
+pub(crate) fn is_any_of_line(node: &Node) -> bool {
+    let Node::Class(class) = node else { return false };
+    let mut left = super::class::dot(false);
+    left.difference(class);
+    left.ranges().is_empty()
 }
 
 /// Where a pattern is applied, for the superset.

@@ -15,9 +15,9 @@ mod program;
 mod regex;
 mod rewrite;
 
-pub(crate) use ast::{Assertion, Node};
+pub(crate) use ast::{Assertion, Greed, Node};
 pub(crate) use backtrack::{Scratch, TooHard};
-pub(crate) use linear::{Scene, anything, is_own_superset, superset};
+pub(crate) use linear::{Scene, anything, is_any_of_line, is_own_superset, subset, superset};
 pub(crate) use regex::{Captures, Regex};
 
 #[cfg(test)]

@@ -183,7 +183,7 @@ fn anchored(node: &Node) -> bool {
 }
 
 /// The characters that the piece can begin with, when it is not empty; `None` when nobody knows.
-fn first(node: &Node) -> Option<ClassUnicode> {
+pub(super) fn first(node: &Node) -> Option<ClassUnicode> {
     let all = |nodes: Vec<&Node>| {
         nodes.into_iter().try_fold(ClassUnicode::empty(), |mut all, node| {
             all.union(&first(node)?);

@@ -103,7 +103,7 @@ fn as_set(node: &Node) -> Option<(ClassUnicode, bool)> {
 }
 
 /// The piece with its first character narrowed to what a look-ahead before it allows.
-fn narrowed(node: &Node, set: &ClassUnicode, negated: bool) -> Option<Node> {
+pub(super) fn narrowed(node: &Node, set: &ClassUnicode, negated: bool) -> Option<Node> {
     match node {
         Node::Class(_) | Node::Literal(_) => {
             let mut class = single(node)?;
