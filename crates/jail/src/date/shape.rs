@@ -380,6 +380,10 @@ impl Cursor<'_> {
         if is(&[first], b"Z") {
             return Some([Some(start + 1), None]);
         }
+        // Bytes that need not be asked need not be the same in the next line.
+        if !matches!(first.to_ascii_uppercase(), b'U' | b'G') {
+            return None;
+        }
         self.look(start + 1)?;
         self.look(start + 2)?;
         let text = self.line.get(start..start + 3)?;

@@ -10,14 +10,14 @@ use crate::Timestamp;
 use crate::failure::{Data, MatchedLine};
 
 /// How many connections are remembered; the oldest goes first.
-const MOST: usize = 100;
+pub(super) const MOST: usize = 100;
 /// How long one is remembered, in seconds from its first line.
-const LIFETIME: f64 = 300.0;
+pub(super) const LIFETIME: f64 = 300.0;
 /// How many lines of one connection are kept. Fail2ban has no bound; its tickets keep far fewer (`maxmatches`).
 const MOST_LINES: usize = 200;
 
 /// How many users of one connection are told apart. Two are as good as many.
-const MOST_USERS: usize = 50;
+pub(super) const MOST_USERS: usize = 50;
 
 /// What is known of a connection.
 #[derive(Clone, Debug)]
@@ -43,17 +43,7 @@ pub(super) struct Connections {
 
 impl Connections {
     fn place(&self, id: &str, hash: u32) -> Option<usize> {
-        let (first, second) = self.hashes.as_slices();
-        let mut from = 0;
-        // Nearly always nobody, and then this is all.
-        while first.get(from..).unwrap_or_default().contains(&hash) || second.contains(&hash) {
-            let at = (from..self.hashes.len()).find(|at| self.hashes[*at] == hash)?;
-            if &*self.known[at].0 == id {
-                return Some(at);
-            }
-            from = at + 1;
-        }
-        None
+        place(&self.hashes, hash, |at| &*self.known[at].0 == id)
     }
 
     fn forget(&mut self, at: usize) {
@@ -62,8 +52,23 @@ impl Connections {
     }
 }
 
+/// The place of a hash whose id is the one.
+pub(super) fn place(hashes: &VecDeque<u32>, hash: u32, is: impl Fn(usize) -> bool) -> Option<usize> {
+    let (first, second) = hashes.as_slices();
+    let mut from = 0;
+    // Nearly always nobody, and then this is all.
+    while first.get(from..).unwrap_or_default().contains(&hash) || second.contains(&hash) {
+        let at = (from..hashes.len()).find(|at| hashes[*at] == hash)?;
+        if is(at) {
+            return Some(at);
+        }
+        from = at + 1;
+    }
+    None
+}
+
 /// FNV-1a (Fowler, Noll, Vo 1991). An attacker who makes equal ones makes us compare a hundred ids.
-fn hash(id: &str) -> u32 {
+pub(super) fn hash(id: &str) -> u32 {
     id.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 

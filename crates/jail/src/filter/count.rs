@@ -4,6 +4,9 @@
 //! and the third remember lines before, and are done in order. Together they come to what [`Filter::judge`] says of
 //! each line, without what would only be shown.
 
+use portcullis_value::Value;
+
+use super::counted::{Keys, Told};
 use super::judge::Moment;
 use super::rule::{Key, Wanted};
 use super::settings::Filter;
@@ -46,6 +49,8 @@ impl Stamps {
 pub struct Finds {
     lines: Vec<Find>,
     hits: Vec<Hit>,
+    /// What lines say about connections, in one piece.
+    text: String,
 }
 
 /// What was found on a line.
@@ -74,7 +79,40 @@ enum Whose {
     /// All addresses' of this name.
     Host(String),
     /// The connection's tells.
+    Connected(Said),
+    /// The same, where groups are made of others.
     Joined(Data),
+}
+
+/// What a line says about its connection: places in the text of all, one behind the other.
+#[derive(Clone, Copy, Debug)]
+struct Said {
+    id: u32,
+    user: u32,
+    name: u32,
+    end: u32,
+    keys: Keys,
+}
+
+impl Said {
+    fn new(text: &mut String, told: Told<'_>) -> Self {
+        let Told { id, user, name, keys } = told;
+        let mut add = |part: &str| {
+            text.push_str(part);
+            (text.len() - part.len()) as u32
+        };
+        Said { id: add(id), user: add(user), name: add(name), end: add(""), keys }
+    }
+
+    fn told<'t>(&self, text: &'t str) -> Told<'t> {
+        let part = |from: u32, to: u32| &text[from as usize..to as usize];
+        Told {
+            id: part(self.id, self.user),
+            user: part(self.user, self.name),
+            name: part(self.name, self.end),
+            keys: self.keys,
+        }
+    }
 }
 
 /// What is counted of a line. Lines without anything to count are not told.
@@ -123,6 +161,7 @@ impl Filter {
     pub fn scan(&mut self, page: &Page, stamps: &Stamps, at: Moment) -> Finds {
         let mut finds = Finds::default();
         self.ready_gate();
+        self.has_tuples = self.failregex.iter().chain(&self.prefregex).any(|rule| rule.tuples);
         if let Some(gate) = &mut self.gate {
             gate.read_page((0..page.len()).map(|line| stamps.text(page, line)));
         }
@@ -150,13 +189,13 @@ impl Filter {
 
     fn scan_line(&mut self, line: usize, text: &str, at: Moment, finds: &mut Finds) {
         let mut find = Find { line: line as u32, prefregex: false, ignored_by: None, hits: 0 };
-        self.scan_text(text, at, &mut find, &mut finds.hits);
+        self.scan_text(text, at, &mut find, finds);
         find.hits = finds.hits.len() as u32;
         finds.lines.push(find);
     }
 
     /// See `Filter::match_text`, which does the same with all that is to be told.
-    fn scan_text(&mut self, text: &str, at: Moment, find: &mut Find, hits: &mut Vec<Hit>) {
+    fn scan_text(&mut self, text: &str, at: Moment, find: &mut Find, finds: &mut Finds) {
         let notes = &mut Vec::new();
         if self.ignoreregex.len() + 2 < self.failregex.len() {
             find.ignored_by = self.ignored(text, &at, true, notes).map(|index| index as u32);
@@ -205,7 +244,8 @@ impl Filter {
                     return;
                 }
             }
-            hits.push(self.hit(index, text, content));
+            let hit = self.hit(index, text, content, &mut finds.text);
+            finds.hits.push(hit);
             if self.first_only {
                 return;
             }
@@ -213,14 +253,13 @@ impl Filter {
     }
 
     /// What the failregex that matched last comes to.
-    fn hit(&self, index: usize, whole: &str, content: &str) -> Hit {
+    fn hit(&self, index: usize, whole: &str, content: &str, said: &mut String) -> Hit {
         let rule = &self.failregex[index];
         let prefregex = self.prefregex.as_deref();
         let captured = |key: Key| {
             let own = rule.value(key, &self.captures, content);
             own.or_else(|| prefregex?.value(key, &self.prefix, whole))
         };
-        let value = |key: Key| captured(key).filter(|text| !text.is_empty());
         let index = index as u32;
         if rule.special || prefregex.is_some_and(|rule| rule.special) {
             let mut data = Data::new();
@@ -229,29 +268,33 @@ impl Filter {
                 data.remove("content");
             }
             super::judge::merge(&mut data, rule.groups(&self.captures, content, Wanted::Deciding));
+            if self.has_tuples {
+                return Hit { index, nofail: false, harmless: false, whose: Whose::Joined(data) };
+            }
+            return self.hit_of(index, |key| data.get(key.name()).and_then(Value::as_str), said);
+        }
+        if self.has_tuples && captured(Key::Mlfid).is_some_and(|id| !id.is_empty()) {
+            // All connections are to be in one place.
+            let value = |key: Key| Some((key.name(), Value::from(captured(key)?)));
+            let data = Key::ALL.into_iter().filter_map(value).collect();
             return Hit { index, nofail: false, harmless: false, whose: Whose::Joined(data) };
         }
-        if value(Key::Mlfid).is_some() {
-            let whose = Whose::Joined(rule.values(captured));
+        self.hit_of(index, captured, said)
+    }
+
+    /// The same by what keys have captured, when all of that is text.
+    fn hit_of<'t>(&self, index: u32, captured: impl Fn(Key) -> Option<&'t str>, said: &mut String) -> Hit {
+        let value = |key: Key| captured(key).filter(|text| !text.is_empty());
+        if let Some(id) = value(Key::Mlfid) {
+            let text = |key: Key| value(key).unwrap_or_default();
+            let told = Told { id, user: text(Key::User), name: text(Key::Dns), keys: Keys::of(&captured) };
+            let whose = Whose::Connected(Said::new(said, told));
             return Hit { index, nofail: false, harmless: false, whose };
         }
         let nofail = value(Key::Nofail).is_some();
         let harmless = nofail || value(Key::Mlfgained).is_some();
-        // As in `identity::identities`.
-        let whose = if value(Key::Ip4).or_else(|| value(Key::Ip6)).is_some() {
-            Whose::Somebodys
-        } else if let Some(name) = value(Key::Dns) {
-            match self.usedns {
-                UseDns::Raw => Whose::Somebodys,
-                _ if Id::new(name).address().is_some() => Whose::Somebodys,
-                UseDns::No => Whose::Nobodys,
-                UseDns::Yes | UseDns::Warn => Whose::Host(name.to_owned()),
-            }
-        } else if value(Key::Fid).is_some() {
-            Whose::Somebodys
-        } else {
-            Whose::Nobodys
-        };
+        let host = value(Key::Dns).unwrap_or_default();
+        let whose = whose(|key| value(key).is_some(), host, self.usedns);
         Hit { index, nofail, harmless, whose }
     }
 
@@ -263,29 +306,42 @@ impl Filter {
         outside: &mut dyn Outside,
         tell: &mut dyn FnMut(usize, &Counted<'_>),
     ) {
-        let mut all = finds.hits.into_iter();
+        let (mut all, text) = (finds.hits.into_iter(), finds.text);
         let mut taken = 0;
         let mut hits = Vec::new();
         for find in finds.lines {
             hits.clear();
             let count = (find.hits - taken) as usize;
             taken = find.hits;
-            hits.extend(all.by_ref().take(count).map(|hit| self.counted(hit, at, outside)));
+            hits.extend(all.by_ref().take(count).map(|hit| self.counted(hit, &text, at, outside)));
             let ignored_by = find.ignored_by.map(|index| index as usize);
             tell(find.line as usize, &Counted { prefregex: find.prefregex, ignored_by, hits: &hits });
         }
     }
 
-    fn counted(&mut self, hit: Hit, at: Moment, outside: &mut dyn Outside) -> CountedHit {
+    fn counted(&mut self, hit: Hit, text: &str, at: Moment, outside: &mut dyn Outside) -> CountedHit {
         let (mut nofail, mut harmless) = (hit.nofail, hit.harmless);
+        // What could be said of a name is not for this tester.
+        let resolved =
+            |name: &str, outside: &mut dyn Outside| outside.resolve(name).map_or(0, |all| all.len());
         let identities = match hit.whose {
             Whose::Nobodys => 0,
             Whose::Somebodys => 1,
-            // What could be said of the name is not for this tester.
-            Whose::Host(name) => outside.resolve(&name).map_or(0, |addresses| addresses.len()),
+            Whose::Host(name) => resolved(&name, outside),
+            Whose::Connected(said) => {
+                let (keys, name, failed) = self.counted.merge(said.told(text), at.now);
+                nofail = !failed || keys.has(Key::Nofail);
+                harmless = keys.has(Key::Nofail) || keys.has(Key::Mlfgained);
+                match whose(|key| keys.has(key), name, self.usedns) {
+                    _ if !failed => 0,
+                    Whose::Somebodys => 1,
+                    Whose::Host(name) => resolved(&name, outside),
+                    _ => 0,
+                }
+            }
             Whose::Joined(data) => {
                 let (data, failed) = self.connections.joined(data, at.now);
-                let is_set = |name: &str| data.get(name).is_some_and(portcullis_value::Value::is_true);
+                let is_set = |name: &str| data.get(name).is_some_and(Value::is_true);
                 nofail = !failed || is_set("nofail");
                 harmless = is_set("nofail") || is_set("mlfgained");
                 let notes = &mut Vec::new();
@@ -293,5 +349,21 @@ impl Filter {
             }
         };
         CountedHit { index: hit.index as usize, identities, harmless, nofail }
+    }
+}
+
+/// Whose a match is with these keys, as `identity::identities` has it. `host`: the name, if there is one.
+fn whose(has: impl Fn(Key) -> bool, host: &str, usedns: UseDns) -> Whose {
+    if has(Key::Ip4) || has(Key::Ip6) {
+        return Whose::Somebodys;
+    }
+    if !has(Key::Dns) {
+        return if has(Key::Fid) { Whose::Somebodys } else { Whose::Nobodys };
+    }
+    match usedns {
+        UseDns::Raw => Whose::Somebodys,
+        _ if Id::new(host).address().is_some() => Whose::Somebodys,
+        UseDns::No => Whose::Nobodys,
+        UseDns::Yes | UseDns::Warn => Whose::Host(host.to_owned()),
     }
 }

@@ -7,6 +7,7 @@
 mod clock;
 mod connection;
 mod count;
+mod counted;
 mod engines;
 mod explain;
 mod gate;

@@ -16,6 +16,8 @@ pub(super) struct Rule {
     keys: [(Name, usize); Key::COUNT],
     /// Whether there are `alt_` or `tuple_` groups.
     pub(super) special: bool,
+    /// Whether there are `tuple_` groups.
+    pub(super) tuples: bool,
 }
 
 /// What a verdict hangs on.
@@ -35,7 +37,8 @@ pub(super) enum Key {
 
 impl Key {
     const COUNT: usize = 10;
-    const ALL: [Key; Key::COUNT] = [
+    /// All of them, in order.
+    pub(super) const ALL: [Key; Key::COUNT] = [
         Key::Fid,
         Key::Ip4,
         Key::Ip6,
@@ -49,7 +52,7 @@ impl Key {
     ];
 
     /// The group's name.
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Key::Fid => "fid",
             Key::Ip4 => "ip4",
@@ -104,8 +107,9 @@ impl Rule {
             })
             .collect();
         let special = groups.iter().any(|group| is_special(&group.name));
+        let tuples = groups.iter().any(|group| group.tuple);
         let keys = Key::ALL.map(|key| (Name::from(key.name()), regex.group(key.name()).unwrap_or(0)));
-        Rule { content: regex.group("content"), regex, groups, keys, special }
+        Rule { content: regex.group("content"), regex, groups, keys, special, tuples }
     }
 
     /// The text of a key's group, if that took part.
@@ -113,17 +117,6 @@ impl Rule {
         let group = self.keys[key as usize].1;
         let (start, end) = captures.span(group).filter(|_| group > 0)?;
         Some(&text[start..end])
-    }
-
-    /// What `value` has of all keys.
-    pub(super) fn values<'t>(&self, value: impl Fn(Key) -> Option<&'t str>) -> Data {
-        let mut data = Data::with_capacity(8);
-        for (key, (name, _)) in Key::ALL.into_iter().zip(&self.keys) {
-            if let Some(text) = value(key) {
-                data.push(name.clone(), Value::from(text));
-            }
-        }
-        data
     }
 
     /// The groups of a match in the order of the pattern. `ALT_` and `TUPLE_` groups have been put to their use.

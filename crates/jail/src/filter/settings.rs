@@ -6,6 +6,7 @@ use jiff::tz::TimeZone;
 
 use super::clock::Clock;
 use super::connection::Connections;
+use super::counted;
 use super::gate::Gate;
 use super::identity::{ID_GROUPS, UseDns};
 use super::python::{Captures, Regex, Scratch};
@@ -55,7 +56,8 @@ pub struct Counters {
 /// A copy shares the compiled regexes and has everything else for itself, so that another thread can judge with it; that
 /// costs a copy of the automaton's cache, some MiB at most. Lines may be shared out among
 /// copies where no line's verdict depends on the lines before it; [`Filter::stamp`], [`Filter::scan`] and
-/// [`Filter::settle`] part what does from what does not. What a filter carries from line to line is:
+/// [`Filter::settle`] part what does from what does not (connections that it knows, [`Filter::judge`] does not, nor the
+/// other way round). What a filter carries from line to line is:
 ///
 /// * the lines before, with [`Filter::maxlines`] above 1 (the window; a match takes its lines out);
 /// * connections, if a regex has `<F-MLFID>`: who they are, and whether somebody has been accused
@@ -80,6 +82,10 @@ pub struct Filter {
     pub(super) counts_only: bool,
     pub(super) clock: Clock,
     pub(super) connections: Connections,
+    /// The same for [`Filter::settle`].
+    pub(super) counted: counted::Connections,
+    /// Whether any regex has groups that are made of several others.
+    pub(super) has_tuples: bool,
     pub(super) window: Window,
     /// Built when the first line comes.
     pub(super) gate: Option<Gate>,
@@ -117,6 +123,8 @@ impl Filter {
             counts_only: false,
             clock: Clock::new(),
             connections: Connections::default(),
+            counted: counted::Connections::default(),
+            has_tuples: false,
             window: Window::default(),
             gate: None,
             counters: Counters::default(),

@@ -360,10 +360,9 @@ impl<const REMEMBER: bool> Run<'_, REMEMBER> {
                     }
                     let end = self.span(&program.sets[*set], *memo, at, *most);
                     self.left = self.left.saturating_sub((end - at) as u64);
-                    let [behind, shorter] = &program.peeks[*memo];
-                    if shorter.is_nothing() && !(REMEMBER && self.depends.is_some()) {
+                    if program.follows[*memo].firm && !(REMEMBER && self.depends.is_some()) {
                         // It ends where its set does, or nowhere.
-                        if !behind.allows(bytes.get(end)) {
+                        if !program.peeks[*memo][0].allows(bytes.get(end)) {
                             return Ok(None);
                         }
                         (at, step) = (end, step + 1);
@@ -523,8 +522,19 @@ impl<const REMEMBER: bool> Run<'_, REMEMBER> {
     fn shortened(&mut self, step: usize, low: usize, at: usize) -> Option<usize> {
         let program = self.program;
         let Step::Span { memo, .. } = program.steps[step] else { return None };
-        let peek = &program.peeks[memo][0];
         let bytes = self.text.as_bytes();
+        let follow = &program.follows[memo];
+        if follow.is_text() {
+            // Text begins where a character does.
+            let end = follow.last(bytes, low, at);
+            self.left = self.left.saturating_sub((at - end.unwrap_or(low)) as u64);
+            if let Some(end) = end.filter(|end| *end > low) {
+                let (step, low, at) = (step as u32, low as u32, end as u32);
+                self.scratch.jobs.push(Job::Shorten { step, low, at });
+            }
+            return end;
+        }
+        let peek = &program.peeks[memo][0];
         let mut end = at;
         while end >= low {
             let fits = peek.allows(bytes.get(end)) && self.text.is_char_boundary(end);
@@ -557,7 +567,8 @@ impl<const REMEMBER: bool> Run<'_, REMEMBER> {
             if self.failed_before(memo, end) {
                 return None;
             }
-            if program.peeks[memo][0].allows(self.text.as_bytes().get(end)) {
+            let bytes = self.text.as_bytes();
+            if program.peeks[memo][0].allows(bytes.get(end)) && program.follows[memo].is_at(bytes, end) {
                 break;
             }
             end = self.one_of(&program.sets[set], end)?;

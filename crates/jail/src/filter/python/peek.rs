@@ -31,8 +31,7 @@ impl Peek {
     }
 
     /// Whether it allows nothing.
-    #[inline]
-    pub(super) fn is_nothing(&self) -> bool {
+    fn is_nothing(&self) -> bool {
         self.bytes == [0; 4] && !self.end
     }
 
@@ -60,6 +59,75 @@ impl Peek {
             self.bytes[3] = u64::MAX;
         }
     }
+}
+
+/// What comes behind a loop over one character.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Follow {
+    /// The bytes that must come directly behind; none, when a set or a choice comes.
+    text: Box<[u8]>,
+    /// Which of them is likely to be the rarest in a log.
+    rare: usize,
+    /// Whether the loop can end only where its set does: what comes behind begins with nothing of the set.
+    pub(super) firm: bool,
+}
+
+/// The bytes that logs are full of, the most frequent first.
+const FREQUENT: &[u8] = b" etaoinrsdcl:ufpmgh10b2]";
+
+impl Follow {
+    /// What comes behind the loop at this place.
+    fn new(program: &Program, place: usize, firm: bool) -> Self {
+        let mut text = Vec::new();
+        for step in &program.steps[place + 1..] {
+            match step {
+                Step::Byte(byte) => text.push(*byte),
+                Step::Text(more) => text.extend(more.as_bytes()),
+                Step::Save(_) => {}
+                _ => break,
+            }
+        }
+        let frequent = |byte: &u8| FREQUENT.iter().position(|known| known == byte).unwrap_or(FREQUENT.len());
+        let rare = (0..text.len()).max_by_key(|at| frequent(&text[*at])).unwrap_or(0);
+        Follow { text: text.into(), rare, firm }
+    }
+
+    /// Whether it can come here.
+    #[inline]
+    pub(super) fn is_at(&self, bytes: &[u8], at: usize) -> bool {
+        bytes.get(at..).is_some_and(|rest| rest.starts_with(&self.text))
+    }
+
+    /// The last place from `low` to `high` where it can come; `None` where it can come nowhere. Only for one with a text.
+    pub(super) fn last(&self, bytes: &[u8], low: usize, high: usize) -> Option<usize> {
+        let rare = *self.text.get(self.rare)?;
+        let (from, mut to) = (low + self.rare, (high + self.rare + 1).min(bytes.len()));
+        while from < to {
+            let found = from + memchr::memrchr(rare, &bytes[from..to])?;
+            if self.is_at(bytes, found - self.rare) {
+                return Some(found - self.rare);
+            }
+            to = found;
+        }
+        None
+    }
+
+    /// Whether certain bytes must come.
+    #[inline]
+    pub(super) fn is_text(&self) -> bool {
+        !self.text.is_empty()
+    }
+}
+
+/// What follows each loop over one character, by the loop's number.
+pub(super) fn follows(program: &Program) -> Vec<Follow> {
+    let mut follows = vec![Follow::default(); program.memos];
+    for (place, step) in program.steps.iter().enumerate() {
+        if let Step::Span { memo, .. } | Step::Lazy { memo, .. } = *step {
+            follows[memo] = Follow::new(program, place, program.peeks[memo][1].is_nothing());
+        }
+    }
+    follows
 }
 
 /// The peeks of all choices.

@@ -6,7 +6,7 @@ use regex_syntax::hir::ClassUnicode;
 
 use super::ast::{Assertion, Greed, Look, Node, Repeat};
 use super::class::{self, CharSet};
-use super::peek::{self, Peek};
+use super::peek::{self, Follow, Peek};
 
 /// More instructions than this are refused: counted repetitions are written out.
 const LONGEST: usize = 100_000;
@@ -106,6 +106,8 @@ pub(super) struct Program {
     pub(super) memos: usize,
     /// What the ways of each choice can begin with.
     pub(super) peeks: Vec<[Peek; 2]>,
+    /// What comes behind those of them that are spans or lazy.
+    pub(super) follows: Vec<Follow>,
     /// How many look-arounds have answers that can be kept.
     pub(super) tables: usize,
     /// Whether failed choices may be remembered, and on what that depends.
@@ -127,6 +129,7 @@ pub(super) fn compile(node: &Node, groups: usize) -> Option<Program> {
         registers: 0,
         memos: 0,
         peeks: Vec::new(),
+        follows: Vec::new(),
         tables: 0,
         memory: None,
         referenced: referenced(node),
@@ -140,6 +143,7 @@ pub(super) fn compile(node: &Node, groups: usize) -> Option<Program> {
         program.memory = Some(depends);
     }
     program.peeks = peek::peeks(&program);
+    program.follows = peek::follows(&program);
     Some(program)
 }
 
