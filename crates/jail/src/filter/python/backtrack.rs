@@ -302,9 +302,11 @@ impl<const REMEMBER: bool> Run<'_, REMEMBER> {
     /// Follows one way until it fails or matches.
     fn attempt(&mut self, mut step: usize, mut at: usize) -> Result<Option<usize>, TooHard> {
         let program = self.program;
+        let Program { steps, sets, peeks, follows, .. } = program;
+        let (steps, sets, peeks, follows) = (&steps[..], &sets[..], &peeks[..], &follows[..]);
         let bytes = self.text.as_bytes();
         loop {
-            match &program.steps[step] {
+            match &steps[step] {
                 Step::Byte(wanted) => {
                     if bytes.get(at) != Some(wanted) {
                         return Ok(None);
@@ -317,7 +319,7 @@ impl<const REMEMBER: bool> Run<'_, REMEMBER> {
                     }
                     at += wanted.len();
                 }
-                Step::Set(set) => match self.one_of(&program.sets[*set], at) {
+                Step::Set(set) => match self.one_of(&sets[*set], at) {
                     Some(next) => at = next,
                     None => return Ok(None),
                 },
@@ -331,7 +333,7 @@ impl<const REMEMBER: bool> Run<'_, REMEMBER> {
                     if self.failed_before(*memo, at) {
                         return Ok(None);
                     }
-                    let [one, other] = &program.peeks[*memo];
+                    let [one, other] = &peeks[*memo];
                     let may = match bytes.get(at) {
                         Some(next) => (one.has(*next), other.has(*next)),
                         None => (one.allows(None), other.allows(None)),
@@ -349,7 +351,7 @@ impl<const REMEMBER: bool> Run<'_, REMEMBER> {
                 }
                 Step::Span { set, memo, most, one } => {
                     if *one {
-                        match self.one_of(&program.sets[*set], at) {
+                        match self.one_of(&sets[*set], at) {
                             Some(next) => at = next,
                             None => return Ok(None),
                         }
@@ -358,12 +360,22 @@ impl<const REMEMBER: bool> Run<'_, REMEMBER> {
                     if self.failed_before(*memo, at) {
                         return Ok(None);
                     }
-                    let end = self.span(&program.sets[*set], *memo, at, *most);
+                    let end = self.span(&sets[*set], *memo, at, *most);
                     self.left = self.left.saturating_sub((end - at) as u64);
-                    if program.follows[*memo].firm && !(REMEMBER && self.depends.is_some()) {
+                    let follow = &follows[*memo];
+                    if follow.firm && !(REMEMBER && self.depends.is_some()) {
                         // It ends where its set does, or nowhere.
-                        if !program.peeks[*memo][0].allows(bytes.get(end)) {
+                        if !peeks[*memo][0].allows(bytes.get(end)) {
                             return Ok(None);
+                        }
+                        (at, step) = (end, step + 1);
+                        continue;
+                    }
+                    // Mostly it is as long as it can be.
+                    if peeks[*memo][0].allows(bytes.get(end)) && follow.is_at(bytes, end) {
+                        if end > at {
+                            let (step, low, at) = (step as u32, at as u32, end as u32);
+                            self.scratch.jobs.push(Job::Shorten { step, low, at });
                         }
                         (at, step) = (end, step + 1);
                         continue;
@@ -394,39 +406,42 @@ impl<const REMEMBER: bool> Run<'_, REMEMBER> {
                 Step::Enter { register } => self.set_register(*register, NONE),
                 Step::Head { register, body, exit, lazy, memo } => {
                     self.step()?;
-                    let still = self.scratch.registers[*register] == at as u32;
-                    if self.failed_before(*memo, at) {
+                    let (register, memo) = (*register as usize, *memo as usize);
+                    let still = self.scratch.registers[register] == at as u32;
+                    if self.failed_before(memo, at) {
                         return Ok(None);
                     }
                     step = match (still, lazy) {
-                        (true, _) => *exit,
+                        (true, _) => *exit as usize,
                         (false, false) => {
-                            self.scratch.jobs.push(Job::Try { step: *exit as u32, at: at as u32 });
-                            self.set_register(*register, at as u32);
-                            *body
+                            self.scratch.jobs.push(Job::Try { step: *exit, at: at as u32 });
+                            self.set_register(register, at as u32);
+                            *body as usize
                         }
                         (false, true) => {
                             // The body is tried when the rest has failed: the register is set then, and reset after.
-                            let (was, here) = (self.scratch.registers[*register], at as u32);
-                            let register = *register as u32;
+                            let (was, here) = (self.scratch.registers[register], at as u32);
+                            let register = register as u32;
                             self.scratch.jobs.push(Job::Register { register, was });
-                            self.scratch.jobs.push(Job::Try { step: *body as u32, at: here });
+                            self.scratch.jobs.push(Job::Try { step: *body, at: here });
                             self.scratch.jobs.push(Job::Register { register, was: here });
-                            *exit
+                            *exit as usize
                         }
                     };
                     continue;
                 }
                 Step::Look { negated, behind, next, table, peek } => {
-                    if !program.peeks[*peek][0].allows(bytes.get(at)) {
+                    if !peeks[*peek as usize][0].allows(bytes.get(at)) {
                         // What is looked for cannot begin here.
                         if !*negated {
                             return Ok(None);
                         }
-                    } else if self.look(step + 1, at, *behind, *negated, *table)? == *negated {
+                    } else if self.look(step + 1, at, *behind, *negated, table.map(|table| table as usize))?
+                        == *negated
+                    {
                         return Ok(None);
                     }
-                    step = *next;
+                    step = *next as usize;
                     continue;
                 }
                 Step::Atomic { next } => match self.nested(step + 1, at)? {

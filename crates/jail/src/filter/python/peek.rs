@@ -147,7 +147,7 @@ pub(super) fn peeks(program: &Program) -> Vec<[Peek; 2]> {
                 peeks[memo] = [behind, if firm { Peek::default() } else { Peek::ANYTHING }];
             }
             Step::Lazy { memo, .. } => peeks[memo][0] = from(program, place + 1),
-            Step::Look { peek, behind: None, .. } => peeks[peek][0] = from(program, place + 1),
+            Step::Look { peek, behind: None, .. } => peeks[peek as usize][0] = from(program, place + 1),
             _ => {}
         }
     }
@@ -187,8 +187,8 @@ fn from(program: &Program, step: usize) -> Peek {
             Step::Assert(_) | Step::Save(_) | Step::Enter { .. } | Step::Atomic { .. } => todo.push(step + 1),
             Step::Split { first, second, .. } => todo.extend([*first, *second]),
             Step::Jump(to) => todo.push(*to),
-            Step::Head { body, exit, .. } => todo.extend([*body, *exit]),
-            Step::Look { next, .. } => todo.push(*next),
+            Step::Head { body, exit, .. } => todo.extend([*body as usize, *exit as usize]),
+            Step::Look { next, .. } => todo.push(*next as usize),
             Step::Condition { no, .. } => todo.extend([step + 1, *no]),
             Step::Backref { .. } | Step::Match => return Peek::ANYTHING,
         }

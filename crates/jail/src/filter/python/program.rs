@@ -57,19 +57,19 @@ pub(super) enum Step {
     },
     /// The head of a loop whose body may match nothing: no second round from the same place.
     Head {
-        register: usize,
-        body: usize,
-        exit: usize,
+        register: u32,
+        body: u32,
+        exit: u32,
         lazy: bool,
-        memo: usize,
+        memo: u32,
     },
     /// A look around; its body follows and ends with `Match`. The first half of the number's peek is about the body.
     Look {
         negated: bool,
         behind: Option<u32>,
-        next: usize,
-        table: Option<usize>,
-        peek: usize,
+        next: u32,
+        table: Option<u32>,
+        peek: u32,
     },
     /// An atomic group; its body follows and ends with `Match`.
     Atomic {
@@ -343,14 +343,14 @@ impl Program {
         });
         let table = (!dependent).then(|| {
             self.tables += 1;
-            self.tables - 1
+            self.tables as u32 - 1
         });
-        let peek = self.memo();
+        let peek = self.memo() as u32;
         let step = |next| Step::Look { negated: look.negated, behind: look.behind, next, table, peek };
         let place = self.push(step(0))?;
         self.node(&look.node, depends)?;
         self.push(Step::Match)?;
-        self.steps[place] = step(self.steps.len());
+        self.steps[place] = step(self.steps.len() as u32);
         Some(())
     }
 
@@ -420,9 +420,10 @@ impl Program {
         self.registers += 1;
         depends.push(Depends::Register(register));
         self.push(Step::Enter { register })?;
+        let register = register as u32;
         let mut heads = Vec::new();
         for _ in 0..copies.unwrap_or(1) {
-            let memo = self.memo();
+            let memo = self.memo() as u32;
             let head = self.push(Step::Head { register, body: 0, exit: 0, lazy, memo })?;
             self.node(&repeat.node, depends)?;
             if copies.is_none() {
@@ -431,8 +432,8 @@ impl Program {
             heads.push((head, memo));
         }
         for (head, memo) in heads {
-            let exit = self.steps.len();
-            self.steps[head] = Step::Head { register, body: head + 1, exit, lazy, memo };
+            let exit = self.steps.len() as u32;
+            self.steps[head] = Step::Head { register, body: head as u32 + 1, exit, lazy, memo };
         }
         Some(())
     }
