@@ -14,6 +14,7 @@ mod pattern;
 mod python;
 mod shape;
 mod template;
+mod words;
 mod zone;
 
 use std::fmt;

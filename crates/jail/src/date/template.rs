@@ -1,5 +1,6 @@
 //! One template: how a date of one shape is found in a line, and its fields read.
 
+use std::borrow::Cow;
 use std::sync::OnceLock;
 
 use regex_automata::meta::{BuildError, Regex};
@@ -12,6 +13,7 @@ use super::parse::{Fields, Raw};
 use super::pattern::{Expression, Left, Right};
 use super::python;
 use super::shape::Answer;
+use super::words;
 
 /// How many steps an expression with look-around may take in one line. Dates are short: a true match needs some hundred.
 const BACKTRACK_LIMIT: usize = 100_000;
@@ -155,11 +157,12 @@ impl Template {
 
     /// The same, by the expression.
     pub(crate) fn search(&self, line: &str, from: usize) -> Option<Span> {
+        let seen = self.seen(line);
         let span = match self.engine() {
             Engine::Linear(variants) => variants
                 .iter()
                 .filter_map(|(regex, _)| {
-                    let groups = self.groups_from(regex, line, from)?;
+                    let groups = self.groups_from(regex, &seen, from)?;
                     let date = self.date(&groups)?;
                     // Where the groups are given, what stands around them is only looked at.
                     let whole = if self.groups.len() > 1 { date } else { groups.span(0)? };
@@ -194,6 +197,11 @@ impl Template {
         (!past_the_end).then_some(span)
     }
 
+    /// What the expression is tried on. One that asks for other characters than ASCII's gets the line as it is.
+    fn seen<'l>(&self, line: &'l str) -> Cow<'l, str> {
+        if self.python.is_ascii() { words::as_python_has_them(line) } else { line.into() }
+    }
+
     /// The left-most match whose date does not begin before `from`.
     fn groups_from(&self, regex: &Regex, line: &str, from: usize) -> Option<Groups> {
         // What stands before such a date is only looked at: it may stand before `from`.
@@ -214,11 +222,12 @@ impl Template {
     /// Hands the groups of the date that `find` found to `take`, by name, and by number for the epochs.
     pub(crate) fn read(&self, line: &str, from: usize) -> Option<Raw> {
         let mut raw = Raw::default();
+        let seen = self.seen(line);
         match self.engine() {
             Engine::Linear(variants) => {
                 let (names, found) = variants
                     .iter()
-                    .filter_map(|(regex, names)| Some((names, self.groups_from(regex, line, from)?)))
+                    .filter_map(|(regex, names)| Some((names, self.groups_from(regex, &seen, from)?)))
                     .min_by_key(|(_, found)| found.span(0).map(|(start, _)| start))?;
                 let groups: Option<&[usize]> = match self.reading {
                     Reading::Fields => None,
