@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use portcullis_compliance::{Comparison, Output, Peer, both, workspace};
+use portcullis_compliance::{Comparison, Output, Peer, Random, both, workspace};
 
 /// Small logs of our own, for the options.
 const LOG: &str = "\
@@ -163,6 +163,9 @@ fn options_outputs_and_errors_agree() {
         "--print-no-ignored|--print-all-ignored|x|from <HOST>",
         "--raw=1|x|y",
         "@DIR@/log|@DIR@/elsewhere.conf",
+        "@DIR@/log|@DIR@/broken.conf",
+        "-o|row|@DIR@/log|@DIR@/broken.conf",
+        "@DIR@/log|@DIR@/log",
         "@DIR@/log|@DIR@/conf/filter.d/dropbear.conf",
     ];
     let runs: Vec<(String, Vec<String>)> = lines
@@ -173,6 +176,52 @@ fn options_outputs_and_errors_agree() {
         })
         .collect();
     compare("options", &runs, |peer| {
+        peer.write("broken.conf", "[Definition]\nfailregex\n[Definition\n");
         peer.write("elsewhere.conf", "[Definition]\nfailregex = from <HOST>\nignoreregex = Invalid\n");
+    });
+}
+
+/// So many of all ways to name a filter by its file are tried.
+const NAMES: usize = 24;
+
+#[test]
+fn whatever_a_filter_s_file_is_called_it_is_found_or_not_alike() {
+    let seed = Random::seed("names of files");
+    let mut random = Random::new(seed);
+    // Which of the files there are, by their number in bits, and how they are asked for.
+    let ends = ["", ".conf", ".local", ".d/1.conf"];
+    let mut ways = Vec::new();
+    for folder in ["conf/filter.d", "elsewhere", "elsewhere/filter.d"] {
+        for there in 1..1 << ends.len() {
+            for stem in ["name", "a.txt", "a.longer"] {
+                ways.extend(["", ".conf", ".local"].map(|asked| (folder, stem, there, asked)));
+            }
+        }
+    }
+    // Differs: a path to which only `.conf` is missing is that filter's, and a name may have a dot.
+    let there =
+        |there: usize, end: &str| ends.iter().position(|e| *e == end).is_some_and(|n| there >> n & 1 == 1);
+    ways.retain(|(folder, stem, files, asked)| {
+        let (dotted, missing) = (*stem != "name", *stem != "a.txt" && !there(*files, ""));
+        !asked.is_empty() || !if folder.ends_with("filter.d") { dotted } else { missing }
+    });
+    let ways: Vec<_> = (0..NAMES).map(|_| ways.swap_remove(random.below(ways.len()))).collect();
+    let path = |n: usize| format!("{}/{n}{}", ways[n].0, ways[n].1);
+    let runs: Vec<(String, Vec<String>)> = (0..NAMES)
+        .map(|n| {
+            let (_, _, files, asked) = ways[n];
+            let regex = format!("@DIR@/{}{asked}", path(n));
+            let there: Vec<&str> = ends.into_iter().filter(|end| there(files, end)).collect();
+            let words = ["-c", "@DIR@/conf", "@DIR@/log", &regex].map(str::to_owned).to_vec();
+            (format!("{regex} of {there:?}"), words)
+        })
+        .collect();
+    compare(&format!("names of files, SEED={seed}"), &runs, |peer| {
+        for (n, way) in ways.iter().enumerate() {
+            for end in ends.into_iter().filter(|end| there(way.2, end)) {
+                let text = format!("[Definition]\nfailregex = (?:{end}|from) <HOST>\n");
+                peer.write(&format!("{}{end}", path(n)), &text);
+            }
+        }
     });
 }

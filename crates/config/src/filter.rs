@@ -1,5 +1,7 @@
 //! One filter by itself, as the tester reads it: no jail around it.
 
+use std::path::Path;
+
 use crate::arguments;
 use crate::definition::{Definition, Kind, Value};
 use crate::interpolate::Scope;
@@ -54,7 +56,24 @@ pub fn filter_modes(source: &Source, name: &str) -> Vec<String> {
     modes
 }
 
-/// Reads a filter. `name` is one of `filter.d`, or a path without extension. `logtype`: `file` or `journal`.
+/// The name by which the reader knows what [`read_filter`] is given. A file that stands elsewhere stands alone.
+fn known_as(name: &str, reader: &mut Reader) -> String {
+    let path = Path::new(name);
+    if !path.is_absolute() {
+        return name.to_owned();
+    }
+    let (stem, file) = if path.is_file() {
+        (path.with_extension(""), path.to_owned())
+    } else {
+        (path.to_owned(), format!("{name}.conf").into())
+    };
+    let name = stem.display().to_string();
+    reader.alone = Some((stem, file));
+    name
+}
+
+/// Reads a filter. `name` is one of `filter.d`, or the absolute path of a file, whatever its name ends in; `.conf` may be left out.
+/// `logtype`: `file` or `journal`.
 ///
 /// # Errors
 /// Why it cannot be used, in Fail2ban's words; nothing when there is no such file.
@@ -65,6 +84,7 @@ pub fn read_filter(
     logtype: &str,
 ) -> Result<Option<Filter>, String> {
     let mut reader = Reader::new(source);
+    let name = &known_as(name, &mut reader);
     let logtype = Some(("logtype", logtype));
     let read = Definition::read(&mut reader, Kind::Filter, name, Scope::default(), options, logtype)
         .map_err(|fatal| fatal.0)?;

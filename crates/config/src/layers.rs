@@ -241,6 +241,8 @@ pub(crate) struct Reader<'a> {
     layers: HashMap<PathBuf, Option<Rc<Layers>>>,
     /// With `Some`, a file of wrong syntax that only adds to another (`.local`, `.d/`) is left out; what was wrong with it.
     pub(crate) left_out: Option<Vec<String>>,
+    /// What is found at this stem: that file and its `.local`, and no `.d/`.
+    pub(crate) alone: Option<(PathBuf, PathBuf)>,
 }
 
 impl<'a> Reader<'a> {
@@ -257,6 +259,7 @@ impl<'a> Reader<'a> {
             lists: HashMap::default(),
             layers: HashMap::default(),
             left_out: None,
+            alone: None,
         }
     }
 
@@ -279,11 +282,17 @@ impl<'a> Reader<'a> {
             path.push(extension);
             PathBuf::from(path)
         };
-        let mut candidates = vec![with(".conf")];
+        let alone = self.alone.as_ref().filter(|(alone, _)| alone == stem);
+        let main = alone.map_or_else(|| with(".conf"), |(_, file)| file.clone());
         let folder = with(".d");
-        candidates.extend(self.folders.files_in(&folder, ".conf"));
+        let mut more = |extension: &str| match alone {
+            Some(_) => Vec::new(),
+            None => self.folders.files_in(&folder, extension),
+        };
+        let mut candidates = vec![main.clone()];
+        candidates.extend(more(".conf"));
         candidates.push(with(".local"));
-        candidates.extend(self.folders.files_in(&folder, ".local"));
+        candidates.extend(more(".local"));
         candidates.retain(|path| self.folders.exists(path));
         let absent = || format!("Found no accessible config files for {} under {directory}", repr_str(name));
         if candidates.is_empty() {
@@ -291,7 +300,6 @@ impl<'a> Reader<'a> {
             return Ok(None);
         }
         let mut files = Vec::new();
-        let main = with(".conf");
         for path in &candidates {
             match (self.list(path, &mut Vec::new()), &mut self.left_out) {
                 (Ok(list), _) => files.extend(list.iter().cloned()),

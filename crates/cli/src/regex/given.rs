@@ -12,8 +12,8 @@ use super::tester::CONFIGURATION;
 pub(super) enum Given {
     /// A filter of the configuration.
     Filter { name: String, directory: PathBuf, options: Vec<(String, String)> },
-    /// A filter's file elsewhere: without its extension, and as it was given.
-    File { stem: String, name: String, options: Vec<(String, String)> },
+    /// A filter's file elsewhere: its path, and as it was given.
+    File { path: String, name: String, options: Vec<(String, String)> },
     /// A regular expression.
     Regex,
 }
@@ -26,43 +26,35 @@ pub(super) fn given(options: &Options) -> Result<Given, Stop> {
     if name.is_empty() || !(rest.is_empty() || (rest.starts_with('[') && rest.trim_end().ends_with(']'))) {
         return Ok(Given::Regex);
     }
-    let bare = name.strip_suffix(".conf").or_else(|| name.strip_suffix(".local"));
-    let stem = bare.unwrap_or(name);
-    let is_there = |stem: &Path| {
-        ["conf", "local"].iter().any(|extension| {
-            let mut file = stem.as_os_str().to_owned();
-            file.push(format!(".{extension}"));
-            Path::new(&file).is_file()
-        })
-    };
     let directory = Path::new(options.config.as_deref().unwrap_or(CONFIGURATION));
-    let there = if name.contains('/') {
-        Path::new(name).is_file() || is_there(Path::new(stem))
-    } else if name.contains('.') {
-        // With its extension or not at all: `a.b` is a regular expression, even where there is an `a.b.conf`.
-        bare.is_some() && directory.join("filter.d").join(name).is_file()
-    } else {
-        is_there(&directory.join("filter.d").join(name))
+    let path = if name.contains('/') { PathBuf::from(name) } else { directory.join("filter.d").join(name) };
+    let with = |extension: &str| {
+        let mut file = path.clone().into_os_string();
+        file.push(extension);
+        Path::new(&file).is_file()
     };
-    if !there {
+    // Whose name ends like one with an extension stands there under just that name, if anything does: so `a.b` is a regular
+    // expression, even where there is an `a.b.conf`.
+    let ends = name.rsplit_once('.').is_some_and(|(_, end)| (1..=5).contains(&end.chars().count()));
+    if !(with("") || !ends && (with(".conf") || with(".local"))) {
         return Ok(Given::Regex);
     }
     let options = filter_reference(text).map(|(_, options)| options).map_err(|why| {
         Stop::Error(format!("Wrong filter name or options: {why}\n       while parsing: {text}"))
     })?;
-    let path = Path::new(stem);
+    let bare = name.strip_suffix(".conf").or_else(|| name.strip_suffix(".local")).unwrap_or(name);
     // A filter in the folder of filters belongs to the configuration around that.
     let around = path.parent().and_then(|parent| parent.to_str()?.strip_suffix("/filter.d"));
-    Ok(match (around, path.file_name().and_then(|file| file.to_str())) {
+    Ok(match (around, Path::new(bare).file_name().and_then(|file| file.to_str())) {
         _ if !name.contains('/') => {
-            Given::Filter { name: stem.to_owned(), directory: directory.to_owned(), options }
+            Given::Filter { name: bare.to_owned(), directory: directory.to_owned(), options }
         }
         (Some(around), Some(file)) => {
             Given::Filter { name: file.to_owned(), directory: PathBuf::from(around), options }
         }
         _ => {
-            let path = std::path::absolute(if is_there(path) { stem } else { name }).unwrap_or_default();
-            Given::File { stem: path.display().to_string(), name: name.to_owned(), options }
+            let path = std::path::absolute(&path).unwrap_or_default().display().to_string();
+            Given::File { path, name: name.to_owned(), options }
         }
     })
 }

@@ -120,10 +120,10 @@ impl<'o> Tester<'o> {
                 self.tell(out, &format!("Use   failregex filter file : {name}, basedir: {shown}"))?;
                 self.use_filter(&name, &directory, options, out)?;
             }
-            Given::File { stem, name, options } => {
+            Given::File { path, name, options } => {
                 self.tell(out, &format!("Use   failregex file : {name}"))?;
                 let directory = self.options.config.as_deref().unwrap_or(CONFIGURATION);
-                self.use_filter(&stem, Path::new(directory), options, out)?;
+                self.use_filter(&path, Path::new(directory), options, out)?;
             }
             Given::Regex => {
                 self.tell(out, &format!("Use   failregex line : {}", shortened(&options.regex)))?;
@@ -177,8 +177,13 @@ impl<'o> Tester<'o> {
         let source = Source::with_catalogue(directory);
         let failed = || Stop::Error(format!("failed to load filter {}", given.regex));
         let logtype = if lines::is_journal(given) { "journal" } else { "file" };
-        let filter =
-            read_filter(&source, name, options, logtype).map_err(|_| failed())?.ok_or_else(failed)?;
+        let filter = match read_filter(&source, name, options, logtype) {
+            Ok(filter) => filter.ok_or_else(failed)?,
+            Err(why) => {
+                writeln!(out, "Wrong config file: {why}")?;
+                return Err(failed());
+            }
+        };
         if given.usedns.is_none()
             && let Some(usedns) = filter.option("usedns")
         {
