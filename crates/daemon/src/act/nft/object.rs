@@ -182,7 +182,7 @@ impl Element {
 pub(crate) fn sort_key(net: &IpNet) -> (u128, u8) {
     match net {
         IpNet::V4(net) => (net.addr().to_bits().into(), net.prefix_len()),
-        IpNet::V6(net) => (net.addr().to_bits(), 128 + net.prefix_len()),
+        IpNet::V6(net) => (net.addr().to_bits(), 64 + net.prefix_len()),
     }
 }
 
