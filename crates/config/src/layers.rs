@@ -346,7 +346,10 @@ impl<'a> Reader<'a> {
     /// A file between those that it includes. `chain` holds the files that led here. What a file brings with it is found
     /// out once: met again from elsewhere, it brings the same.
     fn list(&mut self, path: &Path, chain: &mut Vec<PathBuf>) -> Result<Rc<Vec<Rc<File>>>, Fatal> {
-        if let Some(files) = self.lists.get(path) {
+        // Of files that include each other, Fail2ban knows what was left out when they were first included, but begins anew with those
+        // that it reads by themselves.
+        let included = !chain.is_empty();
+        if let Some(files) = self.lists.get(path).filter(|_| included) {
             return Ok(files.clone());
         }
         let file = self.file(path)?;
@@ -361,7 +364,9 @@ impl<'a> Reader<'a> {
             return Err(Fatal(format!("{} includes more than {MOST_FILES} files", path.display())));
         }
         let files = Rc::new(files);
-        self.lists.insert(path.to_owned(), files.clone());
+        if included {
+            self.lists.insert(path.to_owned(), files.clone());
+        }
         Ok(files)
     }
 
