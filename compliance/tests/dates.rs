@@ -343,3 +343,24 @@ fn random_dates_of_patterns_with_fields_agree() {
         ],
     );
 }
+
+#[test]
+fn a_shorter_date_in_the_place_of_the_last_one_is_of_the_same_template() {
+    let Some(mut peer) = Peer::new(Who::Genuine) else { return };
+    let mut comparison = Comparison::new("shorter dates");
+    for first in ["Tue Sep 09 20:35:59.123 2013 x", "..Tue Sep 09 20:35:59.123 2013 x"] {
+        // `Fri`, `Tue` and `abc` may also be the name of a zone.
+        for second in [
+            "Fri Jul 23 08:59:29 xxxxxxxx z",
+            "Fri Jul 23 08:59:29. 2024: x May  0 2028 15:23:26 y",
+            "Fri Jul 23 08:59:29 x",
+            "abc Jul 23 08:59:29 xxxxxxx z",
+            "..Tue Sep 09 20:35:59.12 2013x x",
+            "..abc Sep 09 20:35:59.12 2013 xx",
+            ".Tue Sep 09 20:35:59.1 2013  xx.  z",
+        ] {
+            compare(&mut comparison, &mut peer, "UTC", "{DATE}", &[first.to_owned(), second.to_owned()]);
+        }
+    }
+    comparison.finish();
+}

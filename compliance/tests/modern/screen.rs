@@ -1,5 +1,6 @@
 //! `portcullis top` in a real terminal, tmux: what it shows, what its keys do, and that the terminal is whole afterwards.
 
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use crate::{PATIENCE, guarded, kernel, ours};
 /// A terminal of its own server, which ends with it.
 struct Terminal {
     server: Child,
+    socket: PathBuf,
     command: Box<dyn Fn() -> Command>,
 }
 
@@ -17,6 +19,8 @@ impl Drop for Terminal {
     fn drop(&mut self) {
         let _ = self.server.kill();
         let _ = self.server.wait();
+        // The next one shall not take the dead one's for its own.
+        let _ = std::fs::remove_file(&self.socket);
     }
 }
 
@@ -25,6 +29,7 @@ impl Terminal {
     fn new(hosts: &Hosts, peer: &Peer, width: u16, height: u16, line: &str) -> Self {
         let host = hosts.server.clone();
         let socket = peer.path("tmux");
+        let place = socket.clone();
         let command = move || {
             let mut command = host.command("tmux");
             command
@@ -33,7 +38,7 @@ impl Terminal {
                 .env_remove("TMUX")
                 .arg("-u")
                 .arg("-S")
-                .arg(&socket);
+                .arg(&place);
             command
         };
         let server = command()
@@ -43,8 +48,8 @@ impl Terminal {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let terminal = Terminal { server, command: Box::new(command) };
-        assert!(wait_for(PATIENCE, || peer.path("tmux").exists().then_some(())).is_some(), "no tmux");
+        let terminal = Terminal { server, socket, command: Box::new(command) };
+        assert!(wait_for(PATIENCE, || terminal.socket.exists().then_some(())).is_some(), "no tmux");
         let (width, height) = (width.to_string(), height.to_string());
         let made = wait_for(PATIENCE, || {
             let line = format!("{line}; echo \"exit $?\"; stty -a | grep -o -- '-*icanon'; exec sleep 1000");
@@ -54,8 +59,9 @@ impl Terminal {
         terminal
     }
 
+    /// Without a server it fails: a terminal of somebody else's server would not end with this one.
     fn tmux(&self, words: &[&str]) -> bool {
-        (self.command)().args(words).output().unwrap().status.success()
+        (self.command)().arg("-N").args(words).output().unwrap().status.success()
     }
 
     fn keys(&self, keys: &[&str]) {

@@ -268,6 +268,7 @@ impl Detector {
             let template = &self.slots[last.index].template;
             let within = if template.anchored { None } else { last.within(line) };
             let (from, to) = within.unwrap_or((0, line.len()));
+            // One that was searched in the last date's columns only is searched in the whole line below.
             tried = within.is_none().then_some(last.index);
             if let Some(span) = template.find(&line[..to], from) {
                 let found = Found::new(span, last.index, from, to);
@@ -275,7 +276,6 @@ impl Detector {
                 if template.anchored || self.slots.len() == 1 || same {
                     return Some((found, last.index));
                 }
-                tried = Some(last.index);
                 best = Some((columns(&line[..span.whole.0]), found, last.index));
             }
         }
