@@ -68,10 +68,15 @@ pub(crate) fn until(firewall: &str, offenders: usize, others: usize) {
     std::io::stdout().flush().unwrap();
     let begin = Instant::now();
     let mut awaited = Awaited::new(if firewall == "nftables" { offenders } else { 0 });
+    let mut before = None;
     loop {
+        // All rules are read for a count, which keeps a core busy: only when there are others than the last time.
+        let generation = (firewall == "iptables").then(|| kernel.generation().unwrap());
+        let same = generation.is_some() && generation == before;
+        before = generation;
         // A dump of a large set would slow down what is measured: first each is waited for by itself.
         let lingers = firewall == "nftables" && count == 0 && is_there(&mut kernel, offender(0));
-        if !lingers && awaited.all_there(&mut kernel) {
+        if !same && !lingers && awaited.all_there(&mut kernel) {
             let seen = SystemTime::now();
             if counted(&mut kernel, firewall) == count {
                 // What was looked for one by one was there before it was counted.
@@ -129,8 +134,8 @@ fn counted(kernel: &mut nft::Firewall, firewall: &str) -> usize {
         "nftables" => kernel.elements(&table(), &set()).map_or(0, |all| all.len()),
         "iptables" => {
             let filter = nft::Table { family: TableFamily::Ip, name: "filter".into() };
-            // The last rule leads back.
-            kernel.rules(&filter, "f2b-J").unwrap().len().saturating_sub(1)
+            // The last rule leads back. While more are put in all the time, they cannot be counted.
+            kernel.rules(&filter, "f2b-J").map_or(0, |rules| rules.len().saturating_sub(1))
         }
         "ipset" => {
             let listed = Command::new("ipset").args(["-t", "list", "f2b-J"]).output().unwrap().stdout;

@@ -269,3 +269,46 @@ fn after_a_kill_the_bans_are_restored_and_what_is_in_the_kernel_is_taken_over() 
         assert!(!hosts.server.sh("nft list ruleset").contains("192.0.2.66"));
     }
 }
+
+#[test]
+fn what_somebody_takes_away_while_earlier_bans_are_restored_is_put_back_once() {
+    let Some((hosts, mut peer)) = guarded("iptables-multiport") else { return };
+    let mut wanted: Vec<String> = (0..1500).map(|n| format!("10.{}.{}.1", n / 250, n % 250)).collect();
+    wanted.extend((1..=20).map(|n| format!("2001:db8:1::{n:x}")));
+    peer.start();
+    let words: Vec<&str> =
+        ["set", "gate", "banip"].into_iter().chain(wanted.iter().map(String::as_str)).collect();
+    peer.client(&words);
+    let all = format!("{} enforced", wanted.len());
+    let enforced = |peer: &Peer| {
+        let there = wait_for(Duration::from_secs(60), || status(peer).stdout.contains(&all).then_some(()));
+        assert!(there.is_some(), "{}\n{}", status(peer), peer.messages(&["WARNING", "ERROR"]));
+    };
+    enforced(&peer);
+    peer.signal(portcullis_compliance::Signal::KILL);
+    peer.ended();
+    let takes_away = "iptables -F f2b-gate";
+    hosts.server.sh(takes_away);
+    peer.start();
+    // The first is the action's own command, and what that lost would be tried again after half a minute only.
+    let rules = || hosts.server.sh("iptables -S f2b-gate 2>/dev/null || true").lines().count();
+    wait_for(Duration::from_secs(30), || (rules() > 300).then_some(())).unwrap();
+    for _ in 0..6 {
+        hosts.server.sh(takes_away);
+    }
+    enforced(&peer);
+    wanted.sort_unstable();
+    let mut found = String::new();
+    let once = wait_for(Duration::from_secs(60), || {
+        found = hosts.server.sh("iptables -S; ip6tables -S");
+        let mut sources: Vec<&str> = found
+            .split_whitespace()
+            .filter_map(|word| word.strip_suffix("/32").or_else(|| word.strip_suffix("/128")))
+            .collect();
+        sources.sort_unstable();
+        (sources == wanted).then_some(())
+    });
+    assert!(once.is_some(), "{}\n{found}", peer.messages(&["WARNING", "ERROR"]));
+    peer.stop();
+    assert!(!hosts.server.sh("iptables -S; ip6tables -S").contains("f2b-"));
+}

@@ -146,7 +146,7 @@ impl Batch {
         what: String,
         table: &Table,
         chain: &str,
-        expressions: &[&Vec<u8>],
+        expressions: &[&[u8]],
     ) {
         self.push(what, message::NEWRULE, NLM_F_CREATE, table, |w| {
             w.text(attr::rule::TABLE, &table.name);

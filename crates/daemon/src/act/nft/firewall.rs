@@ -60,6 +60,11 @@ impl Firewall {
         self.socket.commit(batch)
     }
 
+    /// A chain, set or rule was changed that may be somebody else's.
+    pub(super) fn disturb(&mut self) {
+        self.free += 1;
+    }
+
     /// A number that stays the same as long as nobody but the owners of things has changed them. What was read of
     /// chains and rules needs not be read again then.
     ///

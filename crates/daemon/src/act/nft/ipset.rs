@@ -11,6 +11,9 @@ use super::error::Error;
 use super::firewall::Firewall;
 use super::object::{address, octets};
 
+/// So many members are put in at a time: the answers must fit the socket's buffer.
+const TOGETHER: usize = 64;
+
 /// `NFNL_SUBSYS_IPSET << 8`
 const SUBSYSTEM: u16 = 6 << 8;
 const LIST: u16 = SUBSYSTEM + 7;
@@ -71,11 +74,33 @@ pub(super) fn holds(firewall: &mut Firewall, set: &str, net: IpNet) -> Result<bo
     }
 }
 
-/// Puts an address or network into the set, for so many seconds (0 is for ever). One that is there gets the new time.
-pub(super) fn add(firewall: &mut Firewall, set: &str, net: IpNet, timeout: Option<u32>) -> Result<(), Error> {
-    let what = format!("add {net} to ipset {set}");
-    let code = ask(firewall, &what, ADD, set, net, timeout)?;
-    done(what, code)
+/// Puts addresses or networks into the set, each for so many seconds (0 is for ever). One that is there gets the new time.
+/// Answers those that were refused, with the reason.
+pub(super) fn add(
+    firewall: &mut Firewall,
+    set: &str,
+    members: &[(IpNet, Option<u32>)],
+) -> Result<Vec<(IpNet, Error)>, Error> {
+    let mut refused = Vec::new();
+    for part in members.chunks(TOGETHER) {
+        // The family stands in the message's head.
+        for part in part.chunk_by(|(one, _), (next, _)| family(*one) == family(*next)) {
+            let Some((first, _)) = part.first() else { continue };
+            let what = format!("add {} member(s) to ipset {set}", part.len());
+            let codes =
+                firewall.socket().questions(&what, ADD, family(*first), part, |w, (net, timeout)| {
+                    write(w, set, *net, *timeout);
+                })?;
+            for ((net, _), code) in part.iter().zip(codes) {
+                match done(format!("add {net} to ipset {set}"), code) {
+                    Ok(()) => {}
+                    Err(error @ Error::Refused { .. }) => refused.push((*net, error)),
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+    }
+    Ok(refused)
 }
 
 /// Takes an address or network out of the set. Whoever has gone already is no failure.
@@ -140,22 +165,27 @@ fn ask(
     net: IpNet,
     timeout: Option<u32>,
 ) -> Result<i32, Error> {
-    let body = |w: &mut Writer| {
-        w.attribute(ATTR_PROTOCOL, &[PROTOCOL]);
-        w.text(ATTR_SETNAME, set);
-        w.nest(ATTR_DATA, |w| {
-            let kind = if net.addr().is_ipv4() { IP_V4 } else { IP_V6 };
-            w.nest(DATA_IP, |w| w.attribute(kind | NET_BYTEORDER, octets(net.network()).as_ref()));
-            if net.prefix_len() < net.max_prefix_len() {
-                w.attribute(DATA_CIDR, &[net.prefix_len()]);
-            }
-            if let Some(seconds) = timeout {
-                w.attribute(DATA_TIMEOUT | NET_BYTEORDER, &seconds.to_be_bytes());
-            }
-        });
-    };
-    let family = if net.addr().is_ipv4() { 2 } else { 10 };
-    firewall.socket().question(what, kind, family, body, |_| {})
+    firewall.socket().question(what, kind, family(net), |w| write(w, set, net, timeout), |_| {})
+}
+
+fn family(net: IpNet) -> u8 {
+    if net.addr().is_ipv4() { 2 } else { 10 }
+}
+
+/// The body of a message about one member.
+fn write(w: &mut Writer, set: &str, net: IpNet, timeout: Option<u32>) {
+    w.attribute(ATTR_PROTOCOL, &[PROTOCOL]);
+    w.text(ATTR_SETNAME, set);
+    w.nest(ATTR_DATA, |w| {
+        let kind = if net.addr().is_ipv4() { IP_V4 } else { IP_V6 };
+        w.nest(DATA_IP, |w| w.attribute(kind | NET_BYTEORDER, octets(net.network()).as_ref()));
+        if net.prefix_len() < net.max_prefix_len() {
+            w.attribute(DATA_CIDR, &[net.prefix_len()]);
+        }
+        if let Some(seconds) = timeout {
+            w.attribute(DATA_TIMEOUT | NET_BYTEORDER, &seconds.to_be_bytes());
+        }
+    });
 }
 
 /// The index of the set in the data of xtables' `set` match: the first field of all its revisions.

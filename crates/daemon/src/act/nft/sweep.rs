@@ -148,6 +148,8 @@ impl BanChain {
             .filter_map(|place| if let Place::Handle(h) = place { Some(*h) } else { None })
             .collect();
         delete_rules(firewall, &self.table(), &self.chain, &handles)?;
+        // Whoever puts rules into the chain remembers what it has.
+        firewall.disturb();
         let lines = places
             .iter()
             .filter_map(|place| if let Place::Line(line) = place { Some(line.as_str()) } else { None });

@@ -214,18 +214,35 @@ impl Carrier {
         }
     }
 
-    /// Puts bans of single addresses in force without reading them back. Whether that was possible.
-    pub(super) fn put(&mut self, tickets: &[Arc<Ticket>], facts: &dyn Facts) -> bool {
-        let By::Kernel(kernel) = &mut self.by else { return false };
-        let now = facts.now();
-        let wanted: Vec<Wanted> = tickets.iter().map(|ticket| wanted_of(ticket, facts, now)).collect();
-        kernel.put(&wanted).unwrap_or(false)
+    /// Puts bans in force without reading them back, where that can be done for all of them in the end. Answers for whom
+    /// it cannot.
+    pub(super) fn put(
+        &mut self,
+        tickets: Vec<Arc<Ticket>>,
+        facts: &dyn Facts,
+        log: &Log,
+    ) -> Vec<Arc<Ticket>> {
+        match &mut self.by {
+            By::Shell(shell) => shell.put(tickets, facts, log),
+            By::Kernel(kernel) => {
+                let now = facts.now();
+                let wanted: Vec<Wanted> =
+                    tickets.iter().map(|ticket| wanted_of(ticket, facts, now)).collect();
+                let hosts = tickets.iter().all(|ticket| ticket.id.address().is_some());
+                if hosts && kernel.put(&wanted).unwrap_or(false) { Vec::new() } else { tickets }
+            }
+            By::Mail(_) => tickets,
+        }
     }
 
-    /// Those bans that the kernel does not have; `None` when nobody knows.
+    /// Those bans that the kernel does not have, of all that it should; `None` when nobody knows. While many are put in,
+    /// nobody hears of others' changes.
     pub(super) fn missing(&mut self, ledger: &Ledger, facts: &dyn Facts) -> Option<Vec<Id>> {
-        let By::Kernel(kernel) = &mut self.by else { return None };
-        kernel.missing(ledger, facts).ok()
+        match &mut self.by {
+            By::Shell(shell) => shell.lost_of(&ledger.in_kernel()).ok(),
+            By::Kernel(kernel) => kernel.missing(ledger, facts).ok(),
+            By::Mail(_) => None,
+        }
     }
 
     /// Lifts bans; answers those that are still in force, with the reason.

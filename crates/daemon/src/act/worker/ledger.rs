@@ -160,6 +160,13 @@ impl Ledger {
         pending.map(|(id, held)| self.ticket_of(id, held)).collect()
     }
 
+    /// Whom the kernel should have: those that were not read back yet, and those that were. In no order.
+    pub(super) fn in_kernel(&self) -> Vec<Id> {
+        let there =
+            self.bans.iter().filter(|(_, held)| matches!(held.state, State::Pending | State::Enforced));
+        there.map(|(id, _)| id.clone()).collect()
+    }
+
     /// All of them are in the kernel.
     pub(super) fn enforced(&mut self) {
         let age = Age::of(self.began);

@@ -302,8 +302,9 @@ impl Working {
         }
         // Who was banned anew meanwhile is in force already.
         tickets.retain(|ticket| !self.ledger.contains(&ticket.id));
-        if !self.put(&tickets) {
-            self.ban(tickets);
+        let left = self.put(tickets);
+        if !left.is_empty() {
+            self.ban(left);
         }
         self.behind.fetch_sub(taken, Ordering::Relaxed);
         self.portion = match began.elapsed() {
@@ -318,13 +319,14 @@ impl Working {
         self.clear_away();
     }
 
-    /// Puts earlier bans into the kernel where that can be read as a whole in the end. Whether it is done.
-    fn put(&mut self, tickets: &[Arc<Ticket>]) -> bool {
-        let hosts = tickets.iter().all(|ticket| ticket.id.address().is_some());
-        if !hosts || !self.carrier.put(tickets, &*self.facts) {
-            return false;
+    /// Puts earlier bans into the kernel where that can be read as a whole in the end. Answers the others.
+    fn put(&mut self, mut tickets: Vec<Arc<Ticket>>) -> Vec<Arc<Ticket>> {
+        let left = self.carrier.put(tickets.clone(), &*self.facts, &self.log);
+        if !left.is_empty() {
+            let left: HashSet<&Id> = left.iter().map(|ticket| &ticket.id).collect();
+            tickets.retain(|ticket| !left.contains(&ticket.id));
         }
-        for ticket in tickets {
+        for ticket in &tickets {
             self.ledger.add(ticket);
             self.lingering.forget(&ticket.id);
         }
@@ -333,7 +335,7 @@ impl Working {
             let locked_out: Vec<Id> = tickets.iter().map(|ticket| ticket.id.clone()).collect();
             self.carrier.protection.close(&self.jail, &locked_out, &self.carriage, &self.log);
         }
-        true
+        left
     }
 
     /// Reads back what was put there.

@@ -49,6 +49,36 @@ struct Shortcut {
     family: Family,
     known: Known,
     direct: Direct,
+    /// The last script that was understood.
+    like: Option<Like>,
+}
+
+/// A script around the one word that tells whom it bans, and what it does. One that differs in nothing but that word does
+/// the same.
+struct Like {
+    before: String,
+    behind: String,
+    deed: Deed,
+}
+
+impl Like {
+    /// `None` where the offender stands in it more than once, or is no plain word.
+    fn of(script: &str, member: &str, deed: Deed) -> Option<Self> {
+        let (before, behind) = script.split_once(member)?;
+        let once = is_plain(member) && !behind.contains(member);
+        once.then(|| Like { before: before.to_owned(), behind: behind.to_owned(), deed })
+    }
+
+    fn deed(&self, script: &str, member: &str) -> Option<Deed> {
+        let inner = script.strip_prefix(self.before.as_str())?.strip_suffix(self.behind.as_str())?;
+        (inner == member && is_plain(member)).then_some(self.deed)
+    }
+}
+
+/// Whether it is an address or a network to whoever reads it: nothing in it is special to a shell.
+fn is_plain(member: &str) -> bool {
+    member.contains(['.', ':'])
+        && member.bytes().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b'.' | b':' | b'/'))
 }
 
 pub(super) struct InShell {
@@ -73,7 +103,7 @@ impl InShell {
         let path = std::env::var_os("PATH");
         let shortcut = |(family, known): &(Family, Known)| {
             let direct = Direct::of(known, *family, path.as_deref())?;
-            Some(Shortcut { family: *family, known: known.clone(), direct })
+            Some(Shortcut { family: *family, known: known.clone(), direct, like: None })
         };
         let shortcuts: Vec<Shortcut> = known.iter().filter(|_| natively).filter_map(shortcut).collect();
         let mut runner = Runner::new(jail, action);
@@ -190,6 +220,55 @@ impl InShell {
         Ok(lost.bans.into_iter().next().map(|(_, why)| why))
     }
 
+    /// Puts bans into the kernel, all at once, for whom that can be done without the action's commands and read back as a
+    /// whole later. Answers the others.
+    pub(super) fn put(
+        &mut self,
+        mut tickets: Vec<Arc<Ticket>>,
+        facts: &dyn Facts,
+        log: &Log,
+    ) -> Vec<Arc<Ticket>> {
+        if self.readback.is_none() {
+            return tickets;
+        }
+        let InShell { runner, shell, shortcuts, shelter, .. } = self;
+        for shortcut in shortcuts {
+            if !shortcut.direct.is_ready() || !shortcut.direct.is_quick() {
+                continue;
+            }
+            let mut hands = Hands { shell, log };
+            let Some((members, ids)) = shortcut.members(runner, tickets.iter(), false, &mut hands, facts)
+            else {
+                return tickets;
+            };
+            // Whoever is refused is tried again by those who tell why.
+            let Ok(refused) = shelter.with(|firewall| shortcut.direct.add(firewall, &members)) else {
+                continue;
+            };
+            let refused: HashSet<IpNet> = refused.into_iter().map(|(net, _)| net).collect();
+            let done = members.iter().zip(ids).filter(|(member, _)| !refused.contains(&member.net));
+            let done: HashSet<Id> = done.map(|(_, id)| id).collect();
+            tickets.retain(|ticket| {
+                let is_done = done.contains(&ticket.id);
+                if is_done {
+                    runner.was_banned(ticket);
+                }
+                !is_done
+            });
+        }
+        tickets
+    }
+
+    /// Those of whom the kernel has nothing.
+    ///
+    /// # Errors
+    /// When nothing can be said.
+    pub(super) fn lost_of(&self, ids: &[Id]) -> Result<Vec<Id>, String> {
+        let readback = self.readback.as_ref().ok_or("nobody knows where to look")?;
+        let lost = readback.missing(ids, &self.shelter)?;
+        Ok(lost.bans.into_iter().map(|(id, _)| id).collect())
+    }
+
     fn learn(&mut self, ticket: &Ticket) {
         let family = ticket.id.family();
         let Some(shortcut) = self.shortcuts.iter_mut().find(|shortcut| Some(shortcut.family) == family)
@@ -218,21 +297,12 @@ impl InShell {
                 continue;
             }
             let mut hands = Hands { shell, log };
-            let mut members = Vec::new();
-            let mut ids = Vec::new();
-            for ticket in &work.left {
-                let kept_out = ticket.restored && runner.action().norestored();
-                let operation = if work.again { Operation::Reban } else { Operation::Ban };
-                let deed = shortcut.deed(runner, operation, ticket, facts).filter(|_| !kept_out);
-                let Some((member, Deed::Add { .. })) = deed else { continue };
-                if !runner.prepare(ticket, &mut hands, facts) {
-                    // The shell will tell why.
-                    work.futile += 1;
-                    return;
-                }
-                members.push(member);
-                ids.push(ticket.id.clone());
-            }
+            let members = shortcut.members(runner, work.left.iter(), work.again, &mut hands, facts);
+            let Some((members, ids)) = members else {
+                // The shell will tell why.
+                work.futile += 1;
+                return;
+            };
             if members.len() < enough {
                 continue;
             }
@@ -459,9 +529,34 @@ struct Work {
 }
 
 impl Shortcut {
+    /// Those of these bans that are put in without a shell, and whose they are. `None` where the action cannot be prepared
+    /// for them.
+    fn members<'t>(
+        &mut self,
+        runner: &mut Runner,
+        tickets: impl Iterator<Item = &'t Arc<Ticket>>,
+        again: bool,
+        hands: &mut Hands<'_>,
+        facts: &dyn Facts,
+    ) -> Option<(Vec<Member>, Vec<Id>)> {
+        let operation = if again { Operation::Reban } else { Operation::Ban };
+        let mut mine = (Vec::new(), Vec::new());
+        for ticket in tickets {
+            let kept_out = ticket.restored && runner.action().norestored();
+            let deed = self.deed(runner, operation, ticket, facts).filter(|_| !kept_out);
+            let Some((member, Deed::Add { .. })) = deed else { continue };
+            if !runner.prepare(ticket, hands, facts) {
+                return None;
+            }
+            mine.0.push(member);
+            mine.1.push(ticket.id.clone());
+        }
+        Some(mine)
+    }
+
     /// Whom the action's command would put in or take out, if it does nothing else.
     fn deed(
-        &self,
+        &mut self,
         runner: &Runner,
         operation: Operation,
         ticket: &Ticket,
@@ -476,8 +571,47 @@ impl Shortcut {
         }
         let script =
             runner.action().render(operation, Some(self.family), &Info::ticket(ticket, facts)).ok()??;
-        let deed = self.known.deed(&script.text, self.family, ticket.id.text())?;
+        let member = ticket.id.text();
+        let deed = match self.like.as_ref().and_then(|like| like.deed(&script.text, member)) {
+            Some(deed) => deed,
+            None => {
+                let deed = self.known.deed(&script.text, self.family, member)?;
+                self.like = Like::of(&script.text, member, deed);
+                deed
+            }
+        };
         let timeout = if let Deed::Add { timeout } = deed { timeout } else { None };
         Some((Member { net, timeout }, deed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_that_differs_in_the_address_alone_does_the_same() {
+        let add = Deed::Add { timeout: None };
+        let like = Like::of("iptables -w -I f2b-J 1 -s 192.0.2.1 -j DROP", "192.0.2.1", add).unwrap();
+        assert_eq!(like.deed("iptables -w -I f2b-J 1 -s 198.51.100.7 -j DROP", "198.51.100.7"), Some(add));
+        for (script, member) in [
+            ("iptables -w -I f2b-J 1 -s 198.51.100.7 -j ACCEPT", "198.51.100.7"),
+            ("iptables -w -D f2b-J 1 -s 198.51.100.7 -j DROP", "198.51.100.7"),
+            ("iptables -w -I f2b-J 1 -s 198.51.100.7 -j DROP", "198.51.100.8"),
+            ("iptables -w -I f2b-J 1 -s x;reboot -j DROP", "x;reboot"),
+            ("iptables -w -I f2b-J 1 -s 7 -j DROP", "7"),
+            ("iptables -w -I f2b-J 1 -s", ""),
+        ] {
+            assert_eq!(like.deed(script, member), None, "{script}");
+        }
+    }
+
+    #[test]
+    fn a_script_that_names_the_offender_twice_or_not_is_no_pattern() {
+        let like = |script, member| Like::of(script, member, Deed::Delete).is_some();
+        assert!(like("ipset del s 192.0.2.1", "192.0.2.1"));
+        assert!(!like("ipset del s 192.0.2.1; echo 192.0.2.1", "192.0.2.1"));
+        assert!(!like("ipset del s 192.0.2.1", "192.0.2.2"));
+        assert!(!like("ipset del s x", "x"));
     }
 }

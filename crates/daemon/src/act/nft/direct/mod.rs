@@ -129,15 +129,8 @@ impl Direct {
                 restore.add(firewall, &nets)
             }
             Place::Ipset(set) => {
-                let mut failed = Vec::new();
-                for member in members {
-                    match ipset::add(firewall, set, member.net, member.timeout) {
-                        Ok(()) => {}
-                        Err(error @ Error::Refused { .. }) => failed.push((member.net, error)),
-                        Err(error) => return Err(error),
-                    }
-                }
-                Ok(failed)
+                let members: Vec<_> = members.iter().map(|member| (member.net, member.timeout)).collect();
+                ipset::add(firewall, set, &members)
             }
         }
     }

@@ -5,6 +5,7 @@
 //! with thousands of them takes the square of their number.
 
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 use rustix::io::Errno;
@@ -15,7 +16,7 @@ use crate::act::nft::encode::Writer;
 use crate::act::nft::error::Error;
 use crate::act::nft::expression::{Comparison, Expression, Payload, Verdict};
 use crate::act::nft::firewall::Firewall;
-use crate::act::nft::object::{Table, TableFamily, address, octets};
+use crate::act::nft::object::{Table, TableFamily, address as address_of, octets};
 use crate::act::nft::sweep::delete_rules;
 use crate::act::nft::uapi::attr;
 
@@ -30,6 +31,14 @@ pub(super) struct Rules {
     pattern: Option<Pattern>,
     /// What the kernel lists behind the address of a rule that has met no packet yet: most need not be taken apart.
     behind: Vec<u8>,
+    remembered: Option<Remembered>,
+}
+
+/// Whom the chain has rules for, as long as nobody else has changed the ruleset since.
+#[derive(Debug)]
+struct Remembered {
+    disturbances: u64,
+    addresses: HashSet<IpAddr>,
 }
 
 /// The expressions of a rule, before and behind the address; counters stand at zero.
@@ -41,7 +50,7 @@ struct Pattern {
 
 impl Rules {
     pub(super) fn new(table: Table, chain: String) -> Self {
-        Rules { table, chain, pattern: None, behind: Vec::new() }
+        Rules { table, chain, pattern: None, behind: Vec::new(), remembered: None }
     }
 
     pub(super) fn has_learnt(&self) -> bool {
@@ -70,14 +79,21 @@ impl Rules {
         Ok(())
     }
 
+    /// Puts rules on top for those who have none. The chain is read only when others have changed something since the last
+    /// time.
     pub(super) fn add(&mut self, firewall: &mut Firewall, nets: &[IpNet]) -> Result<(), Error> {
+        let disturbances = firewall.disturbances()?;
+        let remembered = self.remembered.take().filter(|chain| chain.disturbances == disturbances);
         let pattern = self.pattern()?;
-        let mut present: HashSet<Vec<u8>> = self.present(firewall, pattern)?.into_keys().collect();
+        let mut present = match remembered {
+            Some(chain) => chain.addresses,
+            None => self.present(firewall, pattern)?.into_keys().collect(),
+        };
         let mut new = Vec::new();
         for net in nets {
             let address = self.address(*net)?;
-            if present.insert(address.clone()) {
-                new.push((*net, address));
+            if present.insert(address) {
+                new.push((*net, octets(address)));
             }
         }
         let size = AROUND + self.table.name.len() + self.chain.len() + pattern.length() + 16;
@@ -85,15 +101,19 @@ impl Rules {
             let mut batch = Batch::default();
             for (net, address) in part {
                 let what = format!("insert rule {} {} ip saddr {net}", self.table, self.chain);
+                let address: &[u8] = address.as_ref();
                 let expressions = [&pattern.before, address, &pattern.behind];
                 batch.insert_raw_rule(what, &self.table, &self.chain, &expressions);
             }
             firewall.commit_own(batch)?;
         }
+        self.remembered = Some(Remembered { disturbances, addresses: present });
         Ok(())
     }
 
     pub(super) fn delete(&mut self, firewall: &mut Firewall, nets: &[IpNet]) -> Result<Vec<IpNet>, Error> {
+        self.remembered = None;
+        let disturbances = firewall.disturbances()?;
         let mut present = self.present(firewall, self.pattern()?)?;
         let mut absent = Vec::new();
         let mut handles = Vec::new();
@@ -104,6 +124,7 @@ impl Rules {
             }
         }
         delete_rules(firewall, &self.table, &self.chain, &handles)?;
+        self.remembered = Some(Remembered { disturbances, addresses: present.into_keys().collect() });
         Ok(absent)
     }
 
@@ -113,7 +134,7 @@ impl Rules {
         &self,
         firewall: &mut Firewall,
         pattern: &Pattern,
-    ) -> Result<HashMap<Vec<u8>, Vec<u64>>, Error> {
+    ) -> Result<HashMap<IpAddr, Vec<u64>>, Error> {
         let width = self.width();
         let mut present: HashMap<_, Vec<u64>> = HashMap::new();
         for rule in firewall.raw_rules(&self.table, &self.chain)? {
@@ -121,7 +142,7 @@ impl Rules {
                 let (address, found) = read(&rule.expressions, width)?;
                 (found == *pattern).then_some(address)
             });
-            if let Some(address) = address {
+            if let Some(address) = address.as_deref().and_then(address_of) {
                 present.entry(address).or_default().push(rule.handle);
             }
         }
@@ -133,8 +154,11 @@ impl Rules {
         self.pattern.as_ref().ok_or_else(|| Error::Refused { what: what(), errno: Errno::NOENT })
     }
 
-    fn address(&self, net: IpNet) -> Result<Vec<u8>, Error> {
-        host(net, self.width()).ok_or_else(|| Error::NotAnAddress(net.to_string()))
+    fn address(&self, net: IpNet) -> Result<IpAddr, Error> {
+        match host(net, self.width()) {
+            Some(_) => Ok(net.addr()),
+            None => Err(Error::NotAnAddress(net.to_string())),
+        }
     }
 
     /// Bytes of an address.
@@ -184,7 +208,7 @@ fn read(list: &[u8], width: usize) -> Option<(Vec<u8>, Pattern)> {
     {
         return None;
     }
-    address(value)?;
+    address_of(value)?;
     let (mut before, mut behind) = (Writer::default(), Writer::default());
     for (index, piece) in pieces(list).enumerate() {
         let part = if index < 2 { &mut before } else { &mut behind };
