@@ -27,13 +27,17 @@ pub(crate) fn ends_the_genuine_program(line: &[u8]) -> bool {
     false
 }
 
-/// What differs between two runs: the second in which a line without a date was read, and the order of Python's sets.
+/// What differs between two runs: the second in which a line without a date was read, and the order of Python's sets; and an
+/// IPv4 address in IPv6's clothes with a length of 128 or more, which the genuine program leaves in them.
 pub(crate) fn comparable(row: &str, now: f64) -> String {
     static TIME: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(^|\t)(\d{9,10}(?:\.\d+)?)(,| )").unwrap());
     let row = TIME.replace(row, |found: &regex::Captures<'_>| {
         let recent = found[2].parse::<f64>().is_ok_and(|time| (time - now).abs() < 1000.0);
         format!("{}{}{}", &found[1], if recent { "NOW" } else { &found[2] }, &found[3])
     });
+    static MAPPED: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"^\['::ffff:([0-9.]+)',(.*'cidr': '[0-9]+')").unwrap());
+    let row = MAPPED.replace(&row, "['$1',$2");
     let Some(at) = row.find("'users': {") else { return row.into_owned() };
     let mut users: Vec<&str> = row[at..].split(", ").flat_map(|part| part.split(['{', '}'])).collect();
     users.sort_unstable();

@@ -191,6 +191,7 @@ impl Meaning {
             python_int(length)?
         };
         // A mask beyond the width is printed as the plain address (Fail2ban 1.0.2 does the same).
+        // Differs: `::ffff:1.2.3.4/128` is the IPv4 address, as it is without a mask; Fail2ban bans an IPv6 one then.
         if !(0..bits).contains(&length) {
             return Some(Meaning::Address(address.to_canonical()));
         }
@@ -274,6 +275,8 @@ mod tests {
             ("fe80::/ffff::", "fe80::/16"),
             ("1.2.3.4/ffff::", "1.2.0.0/16"),
             ("::ffff:10.9.0.0/112", "::ffff:10.9.0.0/112"),
+            // Here Fail2ban says `::ffff:1.2.3.4`.
+            ("::ffff:1.2.3.4/128", "1.2.3.4"),
             ("999.1.1.1", "999.1.1.1"),
             ("192.0.2.077", "192.0.2.077"),
             ("127.1", "127.1"),

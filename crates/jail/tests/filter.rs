@@ -127,12 +127,14 @@ fn ignoreregex_sees_the_whole_line_only_beside_many_failregexes() {
 fn skipped_lines_stay_in_the_window() {
     let mut filter = Filter::new();
     filter.set_maxlines(3);
-    filter.add_failregex("^ a$<SKIPLINES>^ b <HOST>$").unwrap();
-    let found: Vec<usize> = ["a", "a", "b 1.2.3.4", "b 1.2.3.4", "b 1.2.3.4"]
-        .iter()
-        .map(|line| judge(&mut filter, &format!("2005-08-14 10:00:00 {line}"), true).failures.len())
-        .collect();
-    assert_eq!(found, [0, 0, 1, 1, 0]);
+    filter.add_failregex("^ a.*$<SKIPLINES>^ b <HOST>$").unwrap();
+    let mut found = |lines: &[&str]| -> Vec<usize> {
+        let dated = lines.iter().map(|line| format!("2005-08-14 10:00:00 {line}"));
+        dated.map(|line| judge(&mut filter, &line, true).failures.len()).collect()
+    };
+    assert_eq!(found(&["a", "a", "b 1.2.3.4", "b 1.2.3.4", "b 1.2.3.4"]), [0, 0, 1, 1, 0]);
+    // Differs: what ends a line for Python, but none of a log, makes Fail2ban lose the second.
+    assert_eq!(found(&["a", "a\u{b}", "b 1.2.3.4", "b 1.2.3.4", "b 1.2.3.4"]), [0, 0, 1, 1, 0]);
 }
 
 #[test]
