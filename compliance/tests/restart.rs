@@ -12,14 +12,23 @@ use portcullis_compliance::{Host, Hosts, Peer, wait_for};
 
 /// A server with our own action for port 2222 of UDP and TCP.
 fn guarded() -> Option<(Hosts, Peer)> {
+    guarded_by("portcullis")
+}
+
+/// The same by another.
+fn guarded_by(banaction: &str) -> Option<(Hosts, Peer)> {
     let (hosts, peer) = Peer::guarding()?;
     peer.add_own_action();
     peer.write("auth.log", "");
-    peer.write(
-        "conf/jail.local",
-        "[gate]\nenabled = true\nfilter = dropbear\nport = 2222\nprotocol = tcp,udp\nlogpath = @DIR@/auth.log\nbantime = 600\nbanaction = portcullis\n",
-    );
+    peer.write("conf/jail.local", &jail("gate", banaction, "2222"));
     Some((hosts, peer))
+}
+
+fn jail(name: &str, banaction: &str, port: &str) -> String {
+    format!(
+        "[{name}]\nenabled = true\nfilter = dropbear\nport = {port}\nprotocol = tcp,udp\nlogpath = @DIR@/auth.log\n\
+         bantime = 600\nbanaction = {banaction}\n"
+    )
 }
 
 fn restart(peer: &Peer) -> portcullis_compliance::Output {
@@ -28,6 +37,23 @@ fn restart(peer: &Peer) -> portcullis_compliance::Output {
 
 fn status(peer: &Peer) -> portcullis_compliance::Output {
     peer.run("portcullis", &["status", "-c", "@DIR@/conf", "-s", "@DIR@/f2b.sock"])
+}
+
+/// The ruleset, but for the numbers and times in it, and the order of a set's elements.
+fn kernel(hosts: &Hosts) -> Vec<String> {
+    let listed = hosts.server.sh("nft list ruleset");
+    let times = regex::Regex::new(r" (timeout|expires) [0-9dhms]+").unwrap();
+    let listed = times.replace_all(&listed, "").into_owned();
+    let (elements, mut lines): (Vec<&str>, Vec<&str>) =
+        listed.lines().map(str::trim).partition(|line| line.contains("10.66."));
+    let mut elements: Vec<&str> = elements
+        .iter()
+        .flat_map(|line| line.split([',', ' ']))
+        .filter(|word| word.starts_with("10."))
+        .collect();
+    elements.sort_unstable();
+    lines.extend(elements);
+    lines.into_iter().map(str::to_owned).collect()
 }
 
 /// A program in Python on a host, and what it says.
@@ -118,7 +144,16 @@ print(sent)
 
 #[test]
 fn ten_restarts_let_none_of_a_thousand_banned_addresses_through() {
-    let Some((hosts, mut peer)) = guarded() else { return };
+    none_gets_through("portcullis");
+}
+
+#[test]
+fn nor_do_they_with_the_stock_action_of_nftables() {
+    none_gets_through("nftables-multiport");
+}
+
+fn none_gets_through(banaction: &str) {
+    let Some((hosts, mut peer)) = guarded_by(banaction) else { return };
     // The reject would be limited to some packets a second for each target: silence is what is tested.
     let addresses: Vec<String> = (0..1000).map(|n| format!("10.66.{}.{}", n / 250, n % 250 + 1)).collect();
     let mut script = addresses.iter().fold(String::new(), |mut script, address| {
@@ -137,6 +172,7 @@ fn ten_restarts_let_none_of_a_thousand_banned_addresses_through() {
     peer.client(&words);
     let enforced = || status(&peer).stdout.contains("1000 enforced").then_some(());
     assert!(wait_for(Duration::from_secs(30), enforced).is_some(), "{}", status(&peer));
+    let before = kernel(&hosts);
     let pid = peer.pid();
     let receiver = Running::new(&hosts.server, RECEIVER);
     let sender = Running::new(&hosts.attacker, SENDER);
@@ -157,10 +193,54 @@ fn ten_restarts_let_none_of_a_thousand_banned_addresses_through() {
     );
     assert_eq!(peer.pid(), pid, "the same process, to whoever looks after it");
     assert!(!peer.log().contains("Unban"), "{}", peer.log());
+    // What is noted in the kernel for the next server goes when that has taken over.
+    let same = wait_for(Duration::from_secs(60), || (kernel(&hosts) == before).then_some(()));
+    assert!(same.is_some(), "{before:#?}\n{:#?}", kernel(&hosts));
 
     // A stop is a stop.
     peer.stop();
     assert_eq!(hosts.server.sh("nft list ruleset").trim(), "");
+}
+
+#[test]
+fn what_stock_nftables_have_left_follows_the_new_configuration() {
+    let Some((hosts, mut peer)) = guarded_by("nftables-multiport") else { return };
+    let other = jail("other", "nftables-allports", "2222");
+    peer.write("conf/jail.local", &format!("{}{other}", jail("gate", "nftables-multiport", "2222")));
+    peer.start();
+    peer.client(&["set", "gate", "banip", "192.0.2.66", "192.0.2.67", "2001:db8::66"]);
+    peer.client(&["set", "other", "banip", "192.0.2.68", "2001:db8::68"]);
+    let rules = || hosts.server.sh("nft list ruleset");
+    let wait = |what: &dyn Fn(&str) -> bool| {
+        let met = wait_for(Duration::from_secs(60), || what(&rules()).then_some(()));
+        assert!(met.is_some(), "{}\n{}", rules(), peer.log());
+    };
+    let all = |rules: &str, wanted: &[&str]| wanted.iter().all(|ip| rules.contains(ip));
+    wait(&|rules| all(rules, &["192.0.2.66", "192.0.2.67", "192.0.2.68", "2001:db8::66", "2001:db8::68"]));
+    // Somebody of whom no database knows, another port, and a jail less.
+    hosts.server.sh("nft add element inet f2b-table addr-set-gate '{ 192.0.2.99 }'");
+    peer.write("conf/jail.local", &jail("gate", "nftables-multiport", "2222,2223"));
+    assert_eq!(restart(&peer).status, 0, "{}", peer.log());
+    // In the same moment nobody has been let in.
+    assert!(all(&rules(), &["192.0.2.66", "192.0.2.67", "2001:db8::66"]), "{}", rules());
+    let ports =
+        |rules: &str| rules.lines().filter(|line| line.contains(" @addr")).map(str::to_owned).collect();
+    wait(&|rules| {
+        let lines: Vec<String> = ports(rules);
+        lines.len() == 4 && lines.iter().all(|line| line.contains("dport { 2222, 2223 }"))
+    });
+    wait(&|rules| {
+        let gone = ["192.0.2.99", "192.0.2.68", "2001:db8::68", "other", "portcullis"];
+        all(rules, &["192.0.2.66", "192.0.2.67", "2001:db8::66"]) && !gone.iter().any(|ip| rules.contains(ip))
+    });
+    // Who was let go while nobody was there, and with him the last one of his family.
+    peer.client(&["set", "gate", "unbanip", "2001:db8::66"]);
+    hosts.server.sh("nft add element inet f2b-table addr6-set-gate '{ 2001:db8::99 }'");
+    assert_eq!(restart(&peer).status, 0, "{}", peer.log());
+    wait(&|rules| !rules.contains("addr6-set-gate") && all(rules, &["192.0.2.66", "192.0.2.67"]));
+    assert_eq!(status(&peer).status, 0, "{}", status(&peer));
+    peer.stop();
+    assert_eq!(rules().trim(), "");
 }
 
 #[test]

@@ -47,6 +47,6 @@ pub use parameters::Parameters;
 pub use ports::{PortError, PortRange, Services, protocols};
 pub use readback::Readback;
 pub use socket::{ANSWER_LIMIT, Socket};
-pub use stock::{Scripts, Stock};
+pub use stock::{Scripts, Stock, clear_left};
 pub(crate) use tool::list_rules;
 pub use tool::{Tool, resolve};

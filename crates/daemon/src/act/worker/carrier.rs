@@ -121,8 +121,13 @@ impl Carrier {
         }
     }
 
-    /// Whether its bans may stay in the kernel while the server is replaced: ours do, each with its time-out.
-    pub(super) fn stays(&self) -> bool {
+    /// Leaves its bans in the kernel while the server is replaced. Whether that is possible.
+    pub(super) fn leave(&self) -> bool {
+        matches!(&self.by, By::Kernel(kernel) if kernel.leave())
+    }
+
+    /// Whether its bans are in our own table, each with its time-out: that is compared as a whole.
+    pub(super) fn is_own(&self) -> bool {
         matches!(&self.by, By::Kernel(kernel) if kernel.is_own())
     }
 

@@ -45,6 +45,20 @@ impl InKernel {
         }
     }
 
+    /// Leaves all to the next server, if that can take it over. Whether it can.
+    pub(super) fn leave(&self) -> bool {
+        match &self.rules {
+            // Each element has a time-out: the jail need not be there any more.
+            Rules::Own(_) => true,
+            Rules::Stock(parts) => {
+                let leave = |firewall: &mut Firewall| {
+                    parts.iter().try_fold(true, |all, part| Ok(all && part.leave(firewall)?))
+                };
+                self.shelter.with(leave).unwrap_or(false)
+            }
+        }
+    }
+
     pub(super) fn start(&mut self) -> Result<(), Error> {
         match &mut self.rules {
             Rules::Own(action) => self.shelter.with(|firewall| action.start(firewall)),
@@ -179,8 +193,11 @@ impl InKernel {
         let Rules::Stock(parts) = &mut self.rules else { return Ok(0) };
         let mut surplus = 0;
         for part in parts {
-            let mine = self.shelter.read(|firewall| part.surplus(firewall, keep))?;
-            if !mine.is_empty() {
+            let (mine, is_all) = self.shelter.read(|firewall| part.surplus(firewall, keep))?;
+            if is_all {
+                // Nobody is banned: then there is no set, as after a start.
+                self.shelter.with(|firewall| part.stop(firewall))?;
+            } else if !mine.is_empty() {
                 self.shelter.with(|firewall| part.take_out(firewall, &mine))?;
             }
             surplus += mine.len();

@@ -254,7 +254,7 @@ impl Working {
                     return;
                 }
                 Ok(Order::Leave(done)) => {
-                    if !self.carrier.stays() {
+                    if !self.carrier.leave() {
                         self.lift_all();
                         self.carrier.stop(&*self.facts, &self.log);
                     }
@@ -509,7 +509,7 @@ impl Working {
 
     /// Others may have changed the firewall: all bans that should be in force are looked for.
     fn verify(&mut self) {
-        if self.carrier.stays() && !(self.settled && self.restored.is_empty()) {
+        if self.carrier.is_own() && !(self.settled && self.restored.is_empty()) {
             return;
         }
         let Some((said, states)) = self.carrier.verify(&self.ledger, &*self.facts, &self.log) else { return };

@@ -123,7 +123,7 @@ impl Working {
         }
         self.hush = None;
         self.read_back();
-        if self.carrier.stays() {
+        if self.carrier.is_own() {
             self.verify();
         } else if !std::mem::replace(&mut self.swept, true) {
             self.sweep();

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::warden::{self, Roll};
-use crate::act::nft::{Ears, Error, Firewall, Services};
+use crate::act::nft::{self, Ears, Error, Firewall, Services};
 use crate::act::sockets::Closer;
 
 /// The firewall, opened when it is needed, and what never changes.
@@ -101,6 +101,13 @@ impl Shelter {
         let others = claims.iter().filter(|(other, _)| **other != number).flat_map(|(_, places)| places);
         let shared = others.into_iter().any(|place| mine.contains(place));
         (!shared).then_some(Alone(claims))
+    }
+
+    /// Takes away what a restart has left and no action has claimed. Should that fail, the next restart's server does it.
+    pub(super) fn clear_left(&self) {
+        let claims = self.claims();
+        let claimed = |place: &str| claims.values().flatten().any(|mine| mine == place);
+        let _ = self.with(|firewall| nft::clear_left(firewall, &claimed));
     }
 
     fn claims(&self) -> MutexGuard<'_, HashMap<u64, Vec<String>>> {

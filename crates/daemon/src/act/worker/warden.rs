@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 
@@ -13,6 +13,8 @@ use crate::act::nft::Events;
 
 /// How often all is compared though nobody told of a change: the old iptables and ipset tell nothing.
 const ROUND: Duration = Duration::from_secs(30);
+/// By then all jails have told what they keep in the kernel; what else a restart has left is taken away.
+const CLAIMED: Duration = Duration::from_secs(10);
 /// After a change one waits this long, since changes come in numbers.
 const SETTLE: Duration = Duration::from_millis(100);
 /// Between two comparisons at least this much time passes, whatever is changed.
@@ -49,6 +51,7 @@ impl Roll {
 pub(super) fn start(shelter: Arc<Shelter>, roll: Roll) -> std::io::Result<()> {
     std::thread::Builder::new().name("f2b/warden".into()).stack_size(256 * 1024).spawn(move || {
         let mut listening: Option<(u32, Events)> = None;
+        let mut left = Some(Instant::now() + CLAIMED);
         loop {
             // Our own socket may have been opened anew; what it does is no foreign change.
             let port = shelter.port();
@@ -56,13 +59,19 @@ pub(super) fn start(shelter: Arc<Shelter>, roll: Roll) -> std::io::Result<()> {
                 listening = port.and_then(|port| Some((port, Events::subscribe(&[port]).ok()?)));
                 shelter.listen_with(listening.as_ref().map(|(_, events)| events.ears()));
             }
-            match listening.as_mut().map(|(_, events)| events.changed(ROUND)) {
+            let rest = left.map(|at| at.saturating_duration_since(Instant::now()));
+            if rest == Some(Duration::ZERO) {
+                left = None;
+                shelter.clear_left();
+            }
+            let round = rest.filter(|rest| !rest.is_zero()).unwrap_or(ROUND);
+            match listening.as_mut().map(|(_, events)| events.changed(round)) {
                 Some(Ok(Some(_))) => std::thread::sleep(SETTLE),
                 Some(Ok(None)) => {}
                 // Without the kernel's word, by the clock alone.
                 Some(Err(_)) | None => {
                     listening = None;
-                    std::thread::sleep(ROUND);
+                    std::thread::sleep(round);
                 }
             }
             roll.call();

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use portcullis_jail::{Family, Id};
 use rustix::io::Errno;
 
+use super::left::{looking_up, place, removal};
 use super::recognise::Parts;
 use crate::act::nft::batch::Batch;
 use crate::act::nft::default_action::{Difference, Wanted, left_over};
@@ -20,13 +21,15 @@ type Pair = (Id, Element);
 /// A stock `nftables*` action of one jail and family. The table and its chain are shared with other jails.
 #[derive(Clone, Debug)]
 pub struct Stock {
-    parts: Parts,
+    pub(super) parts: Parts,
     sound: Option<u64>,
+    /// What was there from a server before us is taken over.
+    adopted: bool,
 }
 
 impl Stock {
     pub(super) fn new(parts: Parts) -> Self {
-        Stock { parts, sound: None }
+        Stock { parts, sound: None, adopted: false }
     }
 
     /// The word by which the scripts call `nft`. Only if that is the genuine tool (or there is none) may they be
@@ -37,7 +40,7 @@ impl Stock {
 
     /// Its set, in `nft`'s words.
     pub fn place(&self) -> String {
-        format!("set {} {}", self.parts.table, self.parts.set.name)
+        place(&self.parts.table, &self.parts.set.name)
     }
 
     /// Whose addresses its set holds.
@@ -75,6 +78,33 @@ impl Stock {
             }
         }
         firewall.commit_own(batch)
+    }
+
+    /// Takes over what a server before us left, in one transaction: the elements stay, the rules become ours. They may have
+    /// had other ports, which an anonymous set does not tell.
+    fn adopt(&mut self, firewall: &mut Firewall) -> Result<(), Error> {
+        let Parts { table, chain, set, rules, .. } = &self.parts;
+        let sets = firewall.sets(table)?;
+        let chains = firewall.chains(table)?;
+        let hooked = |other: &crate::act::nft::Chain| other.name == chain.name && other.hook.is_some();
+        let present = sets.iter().find(|other| other.name == set.name);
+        if let (Some(present), true) = (present, chains.iter().any(hooked)) {
+            let mut batch = Batch::default();
+            for rule in looking_up(firewall, table, &chain.name, &set.name)? {
+                batch.delete_rule(table, &chain.name, rule.handle);
+            }
+            if !present.is(set) {
+                batch.delete_set(table, &set.name);
+                batch.add_set(table, set);
+            }
+            for rule in rules {
+                batch.add_rule(table, rule);
+            }
+            // The set may be another action's, too.
+            firewall.commit(batch)?;
+        }
+        self.adopted = true;
+        Ok(())
     }
 
     /// Puts bans in force, and reads back from the kernel that they are; one that is in force already stays. Where table,
@@ -125,8 +155,8 @@ impl Stock {
         Ok(left_over(&self.parts.table, &set, wanted, &still))
     }
 
-    /// Whom nobody wants: what a killed server has left behind. None in a set of intervals: what that holds need not be what
-    /// was put in.
+    /// Whom nobody wants: what a killed server has left behind; and whether that is all that there is. None in a set of
+    /// intervals: what that holds need not be what was put in.
     ///
     /// # Errors
     /// When the kernel cannot be read.
@@ -134,17 +164,19 @@ impl Stock {
         &self,
         firewall: &mut Firewall,
         keep: &dyn Fn(&ipnet::IpNet) -> bool,
-    ) -> Result<Vec<ipnet::IpNet>, Error> {
+    ) -> Result<(Vec<ipnet::IpNet>, bool), Error> {
         let set = match self.kernel_set(firewall) {
-            Err(error) if error.is_missing() => return Ok(Vec::new()),
+            Err(error) if error.is_missing() => return Ok((Vec::new(), false)),
             other => other?,
         };
         if set.interval {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), false));
         }
         let mut surplus = firewall.addresses(&self.parts.table, &set)?;
+        let all = surplus.len();
         surplus.retain(|net| !keep(net));
-        Ok(surplus)
+        let is_all = surplus.len() == all;
+        Ok((surplus, is_all))
     }
 
     /// Takes these out, whoever they are.
@@ -194,16 +226,7 @@ impl Stock {
     pub fn stop(&mut self, firewall: &mut Firewall) -> Result<(), Error> {
         self.sound = None;
         let Parts { table, chain, set, .. } = &self.parts;
-        let sets = firewall.sets(table)?;
-        let mut batch = Batch::default();
-        for rule in self.own_rules(firewall)? {
-            batch.delete_rule(table, &chain.name, rule.handle);
-        }
-        let others = sets.iter().any(|other| other.name != set.name && !other.is_anonymous());
-        batch.delete_set(table, &set.name);
-        if !others {
-            batch.delete_table(table);
-        }
+        let batch = removal(firewall, table, &chain.name, &set.name)?;
         firewall.commit_own(batch)
     }
 
@@ -310,6 +333,9 @@ impl Stock {
             return Ok(());
         }
         self.sound = None;
+        if !self.adopted {
+            self.adopt(firewall)?;
+        }
         if !self.missing_structure(firewall)?.is_empty() {
             self.start(firewall)?;
             if let Some(missing) = self.missing_structure(firewall)?.into_iter().next() {
@@ -349,9 +375,7 @@ impl Stock {
 
     fn own_rules(&self, firewall: &mut Firewall) -> Result<Vec<KernelRule>, Error> {
         let Parts { table, chain, set, .. } = &self.parts;
-        let mut rules = firewall.rules(table, &chain.name)?;
-        rules.retain(|rule| rule.rule.expressions.contains(&Expression::Lookup(set.name.clone())));
-        Ok(rules)
+        looking_up(firewall, table, &chain.name, &set.name)
     }
 
     /// The set with the flags that it really has.

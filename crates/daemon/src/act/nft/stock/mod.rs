@@ -3,9 +3,11 @@
 
 mod action;
 mod command;
+mod left;
 mod recognise;
 mod shell;
 
 pub use action::Stock;
+pub use left::clear_left;
 pub use recognise::Scripts;
 pub(super) use shell::commands;
