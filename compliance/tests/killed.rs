@@ -240,6 +240,95 @@ fn after_a_kill_the_same_are_banned_as_under_fail2ban() {
     }
 }
 
+/// What the tool shows, without times, counters and orders that mean nothing.
+fn shown(hosts: &Hosts, way: Way) -> Vec<String> {
+    let text = hosts.server.sh(way.shows);
+    let numbers = regex::Regex::new(r"\[\d+:\d+\]|initval 0x[0-9a-f]+|Size in memory: \d+").unwrap();
+    let mut lines: Vec<String> = Vec::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let line = numbers.replace_all(line, "");
+        // Elements of a set of nftables share lines.
+        lines.extend(line.replace("elements = {", "").split(',').map(|word| word.trim().to_owned()));
+    }
+    lines.retain(|line| !matches!(line.as_str(), "" | "}"));
+    for line in &mut lines {
+        *line = line.trim_end_matches(" }").to_owned();
+    }
+    lines.sort_unstable();
+    lines
+}
+
+/// The kernel after a kill, with bans that ended meanwhile, as after a stop and a start.
+fn as_after_a_start(way: Way, networks: [&str; 2]) {
+    let Some((hosts, mut peer)) = Peer::guarding() else { return };
+    prepare(&hosts, &mut peer, way);
+    let [stays, ends] = networks;
+    let mut wanted = offenders(0, 24);
+    wanted.extend(Some(stays).filter(|net| !net.is_empty()).map(str::to_owned));
+    let enforced = |peer: &Peer, count: usize| {
+        let text = format!("{count} enforced");
+        let there = wait_for(LIMIT, || portcullis(peer, &["status"]).stdout.contains(&text).then_some(()));
+        assert!(there.is_some(), "{}: {}\n{}", way.banaction, portcullis(peer, &["status"]), peer.log());
+    };
+    peer.start();
+    let words: Vec<&str> =
+        ["set", "J", "banip"].into_iter().chain(wanted.iter().map(String::as_str)).collect();
+    peer.client(&words);
+    enforced(&peer, wanted.len());
+    peer.stop();
+    peer.start();
+    enforced(&peer, wanted.len());
+    let fresh = shown(&hosts, way);
+    assert!(fresh.iter().any(|line| line.contains("f2b-")), "{fresh:?}");
+
+    let brief = ["203.0.113.250", "2001:db8::fa", ends];
+    let mut count = wanted.len();
+    for brief in brief.into_iter().filter(|brief| !brief.is_empty()) {
+        let said = portcullis(&peer, &["ban", brief, "--for", "3s"]);
+        assert_eq!(said.status, 0, "{}: {said}", way.banaction);
+        count += 1;
+    }
+    enforced(&peer, count);
+    assert_ne!(shown(&hosts, way), fresh);
+    kill(&mut peer);
+    sleep(Duration::from_secs(3));
+    peer.start();
+    enforced(&peer, wanted.len());
+    let same = wait_for(LIMIT, || (shown(&hosts, way) == fresh).then_some(()));
+    assert!(same.is_some(), "{}: {fresh:#?}\n{:#?}\n{}", way.banaction, shown(&hosts, way), peer.log());
+    assert!(!peer.log().contains(" ERROR "), "{}", peer.messages(&["ERROR"]));
+    // Nobody is left of a family, or of all, who was banned when it was killed.
+    kill(&mut peer);
+    std::fs::remove_file(peer.path("f2b.sqlite3")).unwrap();
+    peer.start();
+    let left = || shown(&hosts, way).iter().any(|line| line.contains("f2b-") || line.contains("addr-set-"));
+    let gone = wait_for(LIMIT, || (!left()).then_some(()));
+    assert!(gone.is_some(), "{}: {:#?}\n{}", way.banaction, shown(&hosts, way), peer.log());
+    peer.stop();
+}
+
+#[test]
+fn rules_of_iptables_are_after_a_kill_as_after_a_start_networks_as_well() {
+    for banaction in ["iptables-multiport", "iptables-allports"] {
+        let way = Way::new(banaction, "iptables-save; ip6tables-save");
+        as_after_a_start(way, ["203.1.0.0/16", "2001:db8:5::/48"]);
+    }
+}
+
+#[test]
+fn ipsets_are_after_a_kill_as_after_a_start() {
+    for banaction in ["iptables-ipset-proto6", "iptables-ipset-proto6-allports"] {
+        as_after_a_start(Way::new(banaction, "ipset list; iptables-save; ip6tables-save"), ["", ""]);
+    }
+}
+
+#[test]
+fn sets_of_stock_nftables_are_after_a_kill_as_after_a_start() {
+    for banaction in ["nftables-multiport", "nftables-allports"] {
+        as_after_a_start(Way::new(banaction, "nft list ruleset"), ["", ""]);
+    }
+}
+
 /// A jail that bans at the fifth failure and does nothing about it.
 fn five_tries(peer: &Peer) {
     peer.write("auth.log", "");

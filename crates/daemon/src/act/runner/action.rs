@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 use portcullis_jail::action::{Action, Facts, Info, Operation};
-use portcullis_jail::{Id, Level, LogLine, Ticket, Timestamp};
+use portcullis_jail::{Family, Id, Level, LogLine, Ticket, Timestamp};
 
 use super::command::{family_text, shown_ip};
 use super::state::{For, State};
@@ -293,6 +293,21 @@ impl Runner {
         let text = format!("Failed to stop jail '{}' action '{}': {why}", self.jail, self.action.name());
         exec.log(LogLine::new(Level::ERROR, "actions", text));
         Outcome::Failed(why)
+    }
+
+    /// Whether it is started for a family, or need not be.
+    pub fn is_started(&self, family: Family) -> bool {
+        let started = self.state.all();
+        !self.action.start_on_demand()
+            || started.contains(&For::All)
+            || started.contains(&For::Family(family))
+    }
+
+    /// A killed server had started it for a family of whom nobody is banned now: that is stopped.
+    pub fn stop_left(&mut self, family: Family, exec: &mut dyn Executor, facts: &dyn Facts) {
+        let info = Info::nobody(family.name(), facts);
+        // Whatever comes of it, the next ban starts anew.
+        let _ = self.run(Operation::Stop, For::Family(family), &info, exec);
     }
 
     /// The configuration has been read again, and this action is still there. The error is the answer to the command.

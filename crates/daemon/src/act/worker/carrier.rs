@@ -294,9 +294,14 @@ impl Carrier {
     ///
     /// # Errors
     /// Why that could not be done.
-    pub(super) fn sweep(&mut self, keep: &dyn Fn(&IpNet) -> bool) -> Result<usize, String> {
+    pub(super) fn sweep(
+        &mut self,
+        keep: &dyn Fn(&IpNet) -> bool,
+        facts: &dyn Facts,
+        log: &Log,
+    ) -> Result<usize, String> {
         match &mut self.by {
-            By::Shell(shell) => shell.sweep(keep),
+            By::Shell(shell) => shell.sweep(keep, facts, log),
             By::Kernel(kernel) => kernel.sweep(keep).map_err(|error| error.to_string()),
             By::Mail(_) => Ok(0),
         }

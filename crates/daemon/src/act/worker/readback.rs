@@ -67,6 +67,13 @@ impl Readback {
         Ok(lost)
     }
 
+    /// Whether chain or set is there for a family, and what leads to it.
+    pub(super) fn stands(&self, family: Family, shelter: &Shelter) -> bool {
+        let mine = self.families.iter().filter(|(other, _)| *other == family);
+        mine.map(|(_, place)| shelter.with(|firewall| place.verify(firewall, &[])))
+            .any(|difference| difference.is_ok_and(|difference| difference.structure.is_empty()))
+    }
+
     /// The chains and sets, in their tools' words.
     pub(super) fn places(&self) -> Vec<String> {
         self.families.iter().map(|(_, place)| place.place()).collect()

@@ -135,7 +135,8 @@ impl Working {
         wanted.extend(self.ledger.ids().filter_map(|id| Some(id.net()?.trunc())));
         wanted.sort_unstable_by_key(sort_key);
         let Some(_alone) = self.carriage.shelter.alone(self.number) else { return };
-        match self.carrier.sweep(&|net| wanted.binary_search_by_key(&sort_key(net), sort_key).is_ok()) {
+        let keep = |net: &IpNet| wanted.binary_search_by_key(&sort_key(net), sort_key).is_ok();
+        match self.carrier.sweep(&keep, &*self.facts, &self.log) {
             Ok(0) => {}
             Ok(surplus) => {
                 let text = format!(

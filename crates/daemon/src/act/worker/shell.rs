@@ -440,12 +440,23 @@ impl InShell {
     }
 
     /// See [`Carrier::sweep`](super::Carrier::sweep).
-    pub(super) fn sweep(&mut self, keep: &dyn Fn(&IpNet) -> bool) -> Result<usize, String> {
+    pub(super) fn sweep(
+        &mut self,
+        keep: &dyn Fn(&IpNet) -> bool,
+        facts: &dyn Facts,
+        log: &Log,
+    ) -> Result<usize, String> {
         self.swept = true;
-        match &self.readback {
-            Some(readback) if !self.shortcuts.is_empty() => readback.leave(keep, &self.shelter),
-            _ => Ok(0),
+        let InShell { runner, shell, shortcuts, shelter, readback, .. } = self;
+        let Some(readback) = readback.as_ref().filter(|_| !shortcuts.is_empty()) else { return Ok(0) };
+        let surplus = readback.leave(keep, shelter)?;
+        for family in shortcuts.iter().map(|shortcut| shortcut.family) {
+            // Otherwise it would be there still when this server has stopped.
+            if !runner.is_started(family) && readback.stands(family, shelter) {
+                runner.stop_left(family, &mut Hands { shell, log }, facts);
+            }
         }
+        Ok(surplus)
     }
 
     /// Lifts all at once for whom that is possible, and answers them.
