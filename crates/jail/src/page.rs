@@ -95,6 +95,19 @@ impl Page {
         self.lines.get(index).map_or("", |line| &self.text[line.start as usize..line.end as usize])
     }
 
+    /// How many bytes a line has, without its end.
+    pub(crate) fn length(&self, index: usize) -> usize {
+        self.lines.get(index).map_or(0, |line| (line.end - line.start) as usize)
+    }
+
+    /// A line's bytes with its line feed, if nothing else ends it; without an end otherwise.
+    pub(crate) fn line_bytes(&self, index: usize) -> &[u8] {
+        let Some(line) = self.lines.get(index) else { return &[] };
+        let (start, end) = (line.start as usize, line.end as usize);
+        let fed = self.text.as_bytes().get(end) == Some(&b'\n');
+        self.text.as_bytes().get(start..end + usize::from(fed)).unwrap_or_default()
+    }
+
     /// A line with its line feed, if nothing else ends it.
     pub(crate) fn line_with_feed(&self, index: usize) -> Option<&str> {
         let line = self.lines.get(index)?;

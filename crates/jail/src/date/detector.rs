@@ -52,14 +52,14 @@ impl Repeat {
     }
 
     /// The date of a line that begins in the same way.
-    fn found(&self, line: &str) -> Option<Found> {
-        let found = self.found?;
+    fn found(&self, line: &str) -> Option<&Found> {
+        let found = self.found.as_ref()?;
         let (new, known) = (line.as_bytes().get(..self.len)?, self.beginning.get(..self.len)?);
         let (from, to) = self.any_digits;
         let same = new.get(to..)? == known.get(to..)?
             && new[..from] == known[..from]
             && new[from..to].iter().all(u8::is_ascii_digit);
-        same.then_some(Found { to: line.len(), ..found })
+        same.then_some(found)
     }
 }
 
@@ -225,14 +225,23 @@ impl Detector {
         })
     }
 
+    /// The place of a line's date, if the line begins like the one before: then it tells the same time, too. `None` says
+    /// nothing, and changes nothing. The flag says that its text is the same, too.
+    pub(crate) fn again(&mut self, line: &str, now: Timestamp) -> Option<(usize, usize, bool)> {
+        let found = self.repeat.found(line)?;
+        let same = found.any_digits.0 == found.any_digits.1;
+        let slot = self.slots.get_mut(found.slot)?;
+        slot.hits += 1;
+        slot.last_used = now.0;
+        Some((found.start, found.end, same))
+    }
+
     /// Finds the date of a line and remembers which template had it.
     pub fn find(&mut self, line: &str, now: Timestamp) -> Option<Found> {
-        if let Some(found) = self.repeat.found(line)
-            && let Some(slot) = self.slots.get_mut(found.slot)
+        if self.again(line, now).is_some()
+            && let Some(found) = self.repeat.found
         {
-            slot.hits += 1;
-            slot.last_used = now.0;
-            return Some(found);
+            return Some(Found { to: line.len(), ..found });
         }
         self.repeat = Repeat::NONE;
         let (found, at) = self.search(line)?;

@@ -85,8 +85,9 @@ pub(crate) fn templates(datepattern: Option<&str>, year: i16) -> Result<Template
                         place,
                         decade: last_decade(year),
                     });
-                    // The user's part is in all of them: when one compiles, so do the others.
-                    if at == 0 {
+                    // The user's part is in all of them: when one compiles, so do the others. Where it is nothing of a
+                    // regular expression, there is nothing that could fail.
+                    if at == 0 && template.hand.is_none() {
                         template.check()?;
                     }
                     list.add_missing(Arc::new(template), 1.0);

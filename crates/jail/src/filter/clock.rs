@@ -61,6 +61,9 @@ struct Dating {
     parsed: Option<(Fields, Timestamp, Result<Timestamp, DateError>)>,
     /// The last text of which no more was known, with its answer.
     read: Option<(String, Timestamp, Result<Timestamp, DateError>)>,
+    /// When it was asked what time the date tells that was found and remembered last, and the answer; `None` when there
+    /// was none.
+    burst: Option<(Timestamp, Timestamp)>,
 }
 
 /// The settings of dates, and what is remembered of the lines before. Two that are equal find the same dates in whatever
@@ -109,6 +112,7 @@ impl Clock {
                 zones: Zones::new(TimeZone::UTC, None),
                 parsed: None,
                 read: None,
+                burst: None,
             },
             page: None,
             told: [None; 4],
@@ -128,7 +132,7 @@ impl Clock {
         let lines = detector.log_lines();
         self.dating.memory.datepattern = pattern.map(str::to_owned);
         self.dating.memory.detector = Some(detector);
-        (self.dating.parsed, self.dating.read) = (None, None);
+        self.dating.forget();
         Ok(lines)
     }
 
@@ -138,7 +142,7 @@ impl Clock {
             None => None,
         };
         self.dating.zones.logtimezone = self.dating.memory.logtimezone.as_ref().map(|(_, offset)| *offset);
-        (self.dating.parsed, self.dating.read) = (None, None);
+        self.dating.forget();
         Ok(())
     }
 
@@ -149,7 +153,7 @@ impl Clock {
     pub(super) fn set_zone(&mut self, zone: TimeZone) {
         self.dating.zones =
             Zones::new(zone, self.dating.memory.logtimezone.as_ref().map(|(_, offset)| *offset));
-        (self.dating.parsed, self.dating.read) = (None, None);
+        self.dating.forget();
     }
 
     pub(super) fn detector(&mut self, now: Timestamp) -> Option<&mut Detector> {
@@ -168,6 +172,12 @@ impl Clock {
     }
 
     fn dated<'l>(&mut self, line: &'l str, at: &Moment, notes: &mut Vec<LogLine>) -> Dated<'l> {
+        if !self.tells_integers
+            && let Some((start, end, time)) = self.dating.again(line, at)
+        {
+            let (before, date, after) = (&line[..start], DateText::Own(&line[start..end]), &line[end..]);
+            return Dated { before, date, after, time: Some(time), undated: false };
+        }
         let found = self.dating.find(line, at);
         let Some(found) = found else {
             return self.undated(line, line.len(), line.len(), at);
@@ -188,6 +198,7 @@ impl Clock {
                 memory.detector.as_ref().is_some_and(|detector| detector.is_integer(line, &found, zones));
         }
         self.dating.remember(text, time);
+        self.dating.burst = Some((at.now, time));
         Dated {
             before: &line[..start],
             date: DateText::Own(text),
@@ -250,6 +261,12 @@ impl Clock {
         })
     }
 
+    /// The date of a line of the page at hand: where it is, and the time that it tells.
+    pub(super) fn place_on_page(&self, index: usize) -> Option<(usize, usize, Timestamp)> {
+        let found = self.page.as_ref()?.lines.as_ref()?.get(index)?;
+        Some((found.start as usize, found.end as usize, found.time))
+    }
+
     /// Whether the dates of the page at hand are known.
     pub(super) fn is_on_page(&self) -> bool {
         self.page.is_some()
@@ -307,7 +324,7 @@ impl Clock {
         let Some(time) = dated.time else { return true };
         let off = time.since(at.now).trunc();
         if at.in_operation {
-            if off.abs() > NEAR {
+            if is_odd(time, at.now) {
                 if self.first_today(Complaint::Odd, at.now) {
                     odd(jail, off, &self.whole(dated), notes);
                 }
@@ -391,10 +408,28 @@ impl Dating {
     }
 
     fn find(&mut self, line: &str, at: &Moment) -> Option<Found> {
+        self.burst = None;
         self.detector(at.now)?.find(line, at.now)
     }
 
+    /// The date of a line that begins like the last one: where it is, and the time that it tells. It is remembered.
+    fn again(&mut self, line: &str, at: &Moment) -> Option<(usize, usize, Timestamp)> {
+        let (_, time) = self.burst.filter(|(now, _)| *now == at.now)?;
+        let (start, end, same) = self.memory.detector.as_mut()?.again(line, at.now)?;
+        self.memory.last = Some(time);
+        if !same {
+            line.get(start..end)?.clone_into(&mut self.memory.last_text);
+        }
+        Some((start, end, time))
+    }
+
+    /// Forgets what dates tell.
+    fn forget(&mut self) {
+        (self.parsed, self.read, self.burst) = (None, None, None);
+    }
+
     fn remember(&mut self, text: &str, time: Timestamp) {
+        self.burst = None;
         self.memory.last = Some(time);
         if self.memory.last_text != text {
             text.clone_into(&mut self.memory.last_text);
@@ -440,18 +475,32 @@ impl Dating {
     fn lines(&mut self, page: &Page, at: &Moment) -> Option<Vec<LineDate>> {
         let mut dates = Vec::with_capacity(page.len());
         for line in page.lines() {
-            let found = self.find(line, at).filter(|found| found.start < found.end)?;
-            let time = self.parse(line, &found, at).ok()?;
             if line.len() > LONGEST_LINE {
                 return None;
             }
+            let (start, end, time) = match self.again(line, at) {
+                Some(known) => known,
+                None => {
+                    let found = self.find(line, at).filter(|found| found.start < found.end)?;
+                    let time = self.parse(line, &found, at).ok()?;
+                    self.remember(&line[found.start..found.end], time);
+                    self.burst = Some((at.now, time));
+                    (found.start, found.end, time)
+                }
+            };
             // See `Clock::plausible`.
-            let odd = at.in_operation && time.since(at.now).trunc().abs() > NEAR;
-            self.remember(&line[found.start..found.end], if odd { at.now } else { time });
-            dates.push(LineDate { start: found.start as u32, end: found.end as u32, time });
+            if at.in_operation && is_odd(time, at.now) {
+                self.memory.last = Some(at.now);
+            }
+            dates.push(LineDate { start: start as u32, end: end as u32, time });
         }
         Some(dates)
     }
+}
+
+/// Whether a line's time is too far from now to be true (in operation).
+pub(super) fn is_odd(time: Timestamp, now: Timestamp) -> bool {
+    time.since(now).trunc().abs() > NEAR
 }
 
 fn odd(jail: &str, off: f64, line: &str, notes: &mut Vec<LogLine>) {

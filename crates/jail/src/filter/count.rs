@@ -10,6 +10,7 @@ use super::counted::{Keys, Told};
 use super::judge::Moment;
 use super::rule::{Key, Wanted};
 use super::settings::Filter;
+use super::walk::{Text, without_date};
 use super::{UseDns, identity};
 use crate::failure::Data;
 use crate::{Id, Outside, Page};
@@ -30,17 +31,23 @@ struct Stamp {
 
 impl Stamps {
     /// What the regexes are tried on.
-    fn text<'p>(&self, page: &'p Page, line: usize) -> Option<[&'p str; 2]> {
+    fn text<'p>(&self, page: &'p Page, line: usize) -> Option<Text<'p>> {
         let Stamp { before, after, end } = (*self.0.get(line)?)?;
-        let line = page.line(line);
-        Some([&line[..before as usize], &line[after as usize..end as usize]])
+        let line = page.line_bytes(line);
+        Some(without_date(line, before as usize, after as usize, end as usize))
     }
 
-    /// The same in one piece with its line feed, where it stands in the page like that.
-    fn whole_text<'p>(&self, page: &'p Page, line: usize) -> Option<&'p str> {
+    /// The same in one piece.
+    fn joined<'t>(&self, page: &'t Page, line: usize, joined: &'t mut String) -> Option<&'t str> {
         let Stamp { before, after, end } = (*self.0.get(line)?)?;
-        let text = page.line_with_feed(line)?;
-        (before == 0 && end as usize + 1 == text.len()).then(|| &text[after as usize..])
+        let (before, after, end) = (before as usize, after as usize, end as usize);
+        if let Some(fed) = page.line_with_feed(line).filter(|fed| before == 0 && fed.len() == end + 1) {
+            return Some(&fed[after..]);
+        }
+        let line = page.line(line);
+        joined.clear();
+        joined.extend([&line[..before], &line[after..end], "\n"]);
+        Some(joined)
     }
 }
 
@@ -172,14 +179,8 @@ impl Filter {
             if known == Some(false) {
                 continue;
             }
-            let Some(parts) = stamps.text(page, line) else { continue };
-            let text = stamps.whole_text(page, line).unwrap_or_else(|| {
-                joined.clear();
-                joined.extend(parts);
-                joined.push('\n');
-                &joined
-            });
-            if known.is_none() && !gate.read(&[text]) {
+            let Some(text) = stamps.joined(page, line, &mut joined) else { continue };
+            if known.is_none() && !gate.read([text.as_bytes(), b"", b""]) {
                 continue;
             }
             self.scan_line(line, text, at, &mut finds);

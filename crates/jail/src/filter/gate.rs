@@ -5,6 +5,8 @@
 //! automaton refuses no regex can match; what it lets through is matched exactly. It reads each byte once, whatever an
 //! attacker writes, and its cache is bounded: when full it is emptied.
 
+use std::borrow::Cow;
+
 use regex_automata::MatchKind;
 use regex_automata::hybrid::dfa::{Config, DFA};
 use regex_automata::nfa::thompson::{self, WhichCaptures};
@@ -58,9 +60,9 @@ impl Gate {
             .chain(told.pattern().map(|node| unanchored(node, superset(node, Scene::Whole, None))))
             .chain(sure.and_then(|node| Some(unanchored(node, subset(node)?))))
             .collect();
-        let walker = automaton(&trees).map(Walker::new);
         let knows_prefix = sure.is_none();
         let candidates = Marks::new(trees.len() + 1);
+        let walker = automaton(&trees).map(|dfa| Walker::new(dfa, candidates.len_in_words()));
         Gate {
             walker,
             candidates,
@@ -74,14 +76,12 @@ impl Gate {
     }
 
     /// Reads a text that comes in parts. Answers whether any regex may match it.
-    pub(super) fn read(&mut self, parts: &[&str]) -> bool {
+    pub(super) fn read(&mut self, text: Text<'_>) -> bool {
         self.candidates.clear();
-        let candidates = &mut self.candidates;
-        let read =
-            self.walker.as_mut().is_some_and(|walker| walker.walk(parts, candidates.words()).is_some());
-        if !read {
-            // An automaton that gave up has refused nothing.
-            self.candidates.fill();
+        match &mut self.walker {
+            Some(walker) => walker.walk(text, &mut self.candidates),
+            // No automaton refuses nothing.
+            None => self.candidates.fill(),
         }
         self.any_line || !self.candidates.is_empty()
     }
@@ -99,6 +99,13 @@ impl Gate {
     /// Forgets the page.
     pub(super) fn turn_away(&mut self) {
         self.page.clear();
+    }
+
+    /// Whether this text of the page was read, or is not to be read, and nothing can match it.
+    pub(super) fn refuses(&self, text: usize) -> bool {
+        let words = self.candidates.len_in_words();
+        let marks = self.page.get(text * words..(text + 1) * words);
+        !self.any_line && marks.is_some_and(|marks| marks.iter().all(|word| *word == 0))
     }
 
     /// Takes what was read of this text of the page. Whether any regex may match it; `None` when it was not read.
@@ -185,10 +192,13 @@ impl Around {
 
 /// The text that a failregex with its prefregex needs, at least.
 fn combined(prefregex: Option<&Regex>, around: Option<&Around>, failregex: &Regex) -> Hir {
-    let Some(prefregex) = prefregex else { return alone(failregex) };
-    let Some(content) = prefregex.group("content") else {
-        // Without content both are searched in the whole text, each for itself.
-        return alone(failregex);
+    // Without content both are searched in the whole text, each for itself.
+    let Some((prefregex, content)) = prefregex.and_then(|regex| Some((regex, regex.group("content")?)))
+    else {
+        return unanchored(
+            failregex.node(),
+            superset(&up_to_last_text(failregex.node()), Scene::Whole, None),
+        );
     };
     if !always_cut(prefregex.node(), content) {
         return Hir::alternation(vec![
@@ -197,7 +207,7 @@ fn combined(prefregex: Option<&Regex>, around: Option<&Around>, failregex: &Rege
         ]);
     }
     let scene = if reaches_end(prefregex.node(), content) { Scene::Rest } else { Scene::Piece };
-    let piece = unanchored(failregex.node(), superset(failregex.node(), scene, None));
+    let piece = unanchored(failregex.node(), superset(&up_to_last_text(failregex.node()), scene, None));
     let whole = match around {
         Some(Around { before, behind }) => {
             Hir::concat(before.iter().cloned().chain([piece]).chain(behind.iter().cloned()).collect())
@@ -272,6 +282,41 @@ fn takes_characters(node: &Node) -> bool {
                 | Node::Conditional { .. }
         )
     })
+}
+
+/// So many characters in a row are worth reading on for.
+const TEXT: usize = 3;
+
+/// The pattern as far as it wants certain text. What comes behind, mostly an address and a port, seldom refuses what has come so
+/// far: the automaton need not read that.
+fn up_to_last_text(node: &Node) -> Cow<'_, Node> {
+    let Node::Concat(nodes) = node else { return Cow::Borrowed(node) };
+    let mut run = 0;
+    let mut last = None;
+    for (at, node) in nodes.iter().enumerate() {
+        run = if matches!(node, Node::Literal(_)) { run + 1 } else { 0 };
+        if run >= TEXT || has_text(node) {
+            last = Some(at);
+        }
+    }
+    match last {
+        Some(last) if last + 1 < nodes.len() => Cow::Owned(Node::Concat(nodes[..=last].to_vec())),
+        _ => Cow::Borrowed(node),
+    }
+}
+
+/// Whether certain text is in each match of this piece.
+fn has_text(node: &Node) -> bool {
+    match node {
+        Node::Group(_, node) | Node::Atomic(node) => has_text(node),
+        Node::Repeat(repeat) => repeat.min > 0 && has_text(&repeat.node),
+        Node::Alternate(nodes) => nodes.iter().all(has_text),
+        Node::Concat(nodes) => {
+            let text = |nodes: &[Node]| nodes.iter().all(|node| matches!(node, Node::Literal(_)));
+            nodes.windows(TEXT).any(text) || nodes.iter().any(has_text)
+        }
+        _ => false,
+    }
 }
 
 /// The text that a regex needs, at least.

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use portcullis_value::Value;
 
-use super::clock::Dated;
+use super::clock::{Dated, is_odd};
 use super::gate::Gate;
 use super::identity;
 use super::python::{Captures, TooHard};
 use super::rule::{Rule, Wanted};
 use super::settings::{Filter, LONGEST_LINE};
+use super::walk::without_date;
 use crate::event::{Level, LogLine};
 use crate::failure::{Data, MatchedLine};
 use crate::{Failure, Id, Outside, Page, Timestamp};
@@ -140,6 +141,11 @@ impl Filter {
         }
         let mut verdict = Verdict::default();
         while *next < page.len() {
+            // Most lines are nobody's business.
+            if dated && self.quiet && self.gate.as_ref().is_some_and(|gate| gate.refuses(*next)) {
+                *next += 1;
+                continue;
+            }
             let line = page.line(*next);
             match self.clock.on_page(line, *next).filter(|_| dated) {
                 Some(dated) => self.judge_parts(dated, Some(*next), &at, outside, &mut verdict),
@@ -159,15 +165,21 @@ impl Filter {
 
     /// Has the automaton read those lines of a page that are not too old.
     fn read_page(&mut self, page: &Page, at: &Moment) {
+        self.quiet = false;
         self.ready_gate();
         let Some(gate) = self.gate.as_mut().filter(|_| self.maxlines == 1) else { return };
         let oldest = if self.check_all || at.in_operation { f64::MIN } else { at.now.0 - self.findtime };
-        let text = |(index, line)| {
-            let dated = self.clock.on_page(line, index)?;
-            let young = dated.time.is_none_or(|time| time.0 >= oldest);
-            young.then_some([dated.before, dated.after])
+        let mut quiet = true;
+        let text = |index| {
+            let (start, end, time) = self.clock.place_on_page(index)?;
+            let young = time.0 >= oldest;
+            quiet &= young && (self.check_all || !at.in_operation || !is_odd(time, at.now));
+            let line = page.line_bytes(index);
+            let length = page.length(index);
+            young.then(|| without_date(line, start, end, length))
         };
-        gate.read_page(page.lines().enumerate().map(text));
+        gate.read_page((0..page.len()).map(text));
+        self.quiet = quiet;
     }
 
     /// Builds the automaton, unless there is one.
@@ -219,7 +231,8 @@ impl Filter {
         if self.maxlines == 1 {
             let parts = [dated.before, dated.after, "\n"];
             let Some(gate) = &mut self.gate else { return };
-            let may_match = place.and_then(|place| gate.turn_to(place)).unwrap_or_else(|| gate.read(&parts));
+            let read = |gate: &mut Gate| gate.read(parts.map(str::as_bytes));
+            let may_match = place.and_then(|place| gate.turn_to(place)).unwrap_or_else(|| read(gate));
             // Most lines are nobody's business.
             if may_match {
                 let mut text = std::mem::take(&mut self.text);
@@ -234,7 +247,7 @@ impl Filter {
         let mut text = std::mem::take(&mut self.text);
         text.clear();
         self.window.text(&mut text);
-        if self.gate.as_mut().is_some_and(|gate| gate.read(&[&text])) {
+        if self.gate.as_mut().is_some_and(|gate| gate.read([text.as_bytes(), b"", b""])) {
             self.match_text(&text, &dated, at, outside, verdict);
         }
         self.text = text;
@@ -331,7 +344,7 @@ impl Filter {
                     self.window.text(&mut shorter);
                     (text, base) = (&shorter, 0);
                     if let Some(gate) = &mut self.gate {
-                        gate.read(&[text]);
+                        gate.read([text.as_bytes(), b"", b""]);
                     }
                 }
                 Next::Continue => {}

@@ -17,6 +17,7 @@ mod nearest;
 mod python;
 mod rule;
 mod settings;
+mod table;
 mod tags;
 mod walk;
 mod window;

@@ -89,6 +89,8 @@ pub struct Filter {
     pub(super) window: Window,
     /// Built when the first line comes.
     pub(super) gate: Option<Gate>,
+    /// Whether no line of the page at hand is too old or has an odd time.
+    pub(super) quiet: bool,
     pub(super) counters: Counters,
     /// Until when a regex that reached the step limit keeps silent about it.
     pub(super) silent: Vec<(String, Timestamp)>,
@@ -127,6 +129,7 @@ impl Filter {
             has_tuples: false,
             window: Window::default(),
             gate: None,
+            quiet: false,
             counters: Counters::default(),
             silent: Vec::new(),
             text: String::new(),

@@ -478,7 +478,11 @@ impl<const REMEMBER: bool> Run<'_, REMEMBER> {
     /// The place behind the character at `at`, if that is in the set.
     #[inline]
     fn one_of(&self, set: &CharSet, at: usize) -> Option<usize> {
-        let byte = *self.text.as_bytes().get(at)?;
+        let bytes = self.text.as_bytes();
+        let byte = *bytes.get(at)?;
+        if !set.unless.is_empty() && bytes[at..].starts_with(set.unless.as_bytes()) {
+            return None;
+        }
         if set.has(byte) {
             return Some(at + 1);
         }
@@ -495,10 +499,17 @@ impl<const REMEMBER: bool> Run<'_, REMEMBER> {
     fn span(&mut self, set: &CharSet, memo: usize, at: usize, most: usize) -> usize {
         // Only a span without bounds has tried all from wherever it has been.
         if REMEMBER && most == usize::MAX {
-            self.new_span(set, memo, at)
-        } else {
-            self.plain_span(set, at, most)
+            return self.new_span(set, memo, at);
         }
+        let end = self.plain_span(set, at, most);
+        if set.unless.is_empty() { end } else { self.up_to(&set.unless, at, end) }
+    }
+
+    /// Where a text begins between these places; the second one, if it does not.
+    fn up_to(&self, text: &str, at: usize, end: usize) -> usize {
+        let bytes = self.text.as_bytes();
+        let here = &bytes[at..bytes.len().min(end + text.len() - 1)];
+        memchr::memmem::find(here, text.as_bytes()).map_or(end, |before| at + before)
     }
 
     fn plain_span(&self, set: &CharSet, mut at: usize, most: usize) -> usize {

@@ -96,21 +96,23 @@ pub(super) struct CharSet {
     /// All but the line feed: what a `.` is.
     pub(super) dot: bool,
     class: ClassUnicode,
+    /// Where this text begins, no character is in the set: `(?! from ).`. Empty: everywhere as the set says.
+    pub(super) unless: Box<str>,
 }
 
 impl CharSet {
-    pub(super) fn new(class: &ClassUnicode) -> Self {
+    pub(super) fn new(class: &ClassUnicode, unless: &str) -> Self {
         let mut table = [false; 256];
         for range in class.ranges().iter().take_while(|range| range.start().is_ascii()) {
             let end = (range.end() as usize).min(0x7f);
             table[range.start() as usize..=end].fill(true);
         }
-        CharSet { table, dot: *class == dot(false), class: class.clone() }
+        CharSet { table, dot: *class == dot(false), class: class.clone(), unless: unless.into() }
     }
 
     /// Whether it is this set.
-    pub(super) fn is(&self, class: &ClassUnicode) -> bool {
-        self.class == *class
+    pub(super) fn is(&self, class: &ClassUnicode, unless: &str) -> bool {
+        self.class == *class && *self.unless == *unless
     }
 
     #[inline]

@@ -134,7 +134,7 @@ pub(super) fn compile(node: &Node, groups: usize) -> Option<Program> {
         memory: None,
         referenced: referenced(node),
         anchored: anchored(node),
-        first: first(node).filter(|_| !node.nullable()).map(|class| CharSet::new(&class)),
+        first: first(node).filter(|_| !node.nullable()).map(|class| CharSet::new(&class, "")),
     };
     let mut depends = Vec::new();
     program.node(node, &mut depends)?;
@@ -219,6 +219,23 @@ fn class_of(node: &Node) -> Option<Cow<'_, ClassUnicode>> {
     }
 }
 
+/// The same of a piece that is one character where a certain text does not begin: `(?! from ).`. The text is empty where there is
+/// none.
+fn tempered(node: &Node) -> Option<(Cow<'_, ClassUnicode>, String)> {
+    let Node::Concat(nodes) = node else { return Some((class_of(node)?, String::new())) };
+    let [Node::Look(look), character] = nodes.as_slice() else { return None };
+    let letters = match &look.node {
+        Node::Concat(nodes) => nodes.as_slice(),
+        node => std::slice::from_ref(node),
+    };
+    let text: Option<String> = letters
+        .iter()
+        .map(|node| if let Node::Literal(letter) = node { Some(*letter) } else { None })
+        .collect();
+    let text = text.filter(|text| look.negated && look.behind.is_none() && !text.is_empty())?;
+    Some((class_of(character)?, text))
+}
+
 fn literal(text: &str) -> Step {
     match text.as_bytes() {
         [byte] => Step::Byte(*byte),
@@ -236,9 +253,9 @@ impl Program {
     }
 
     /// The number of a set; the same one for equal sets.
-    fn set(&mut self, class: &ClassUnicode) -> usize {
-        self.sets.iter().position(|known| known.is(class)).unwrap_or_else(|| {
-            self.sets.push(CharSet::new(class));
+    fn set(&mut self, class: &ClassUnicode, unless: &str) -> usize {
+        self.sets.iter().position(|known| known.is(class, unless)).unwrap_or_else(|| {
+            self.sets.push(CharSet::new(class, unless));
             self.sets.len() - 1
         })
     }
@@ -255,7 +272,7 @@ impl Program {
                 self.push(literal(c.encode_utf8(&mut [0; 4])))?;
             }
             Node::Class(class) => {
-                let set = self.set(class);
+                let set = self.set(class, "");
                 self.push(Step::Set(set))?;
             }
             Node::Assert(assertion) => {
@@ -365,11 +382,11 @@ impl Program {
             Some(copies) => usize::try_from(copies).ok().filter(|most| (1..=SHORT_SPAN).contains(most)),
             None => Some(usize::MAX),
         };
-        if let (Some(class), Some(most), false) = (class_of(&repeat.node), most, lazy) {
+        if let (Some((class, unless)), Some(most), false) = (tempered(&repeat.node), most, lazy) {
             for _ in 1..repeat.min {
                 self.node(&repeat.node, depends)?;
             }
-            let (set, memo) = (self.set(&class), self.memo());
+            let (set, memo) = (self.set(&class, &unless), self.memo());
             self.push(Step::Span { set, memo, most, one: repeat.min > 0 })?;
             return Some(());
         }
@@ -383,8 +400,8 @@ impl Program {
         if repeat.node.nullable() && copies != Some(1) {
             return self.careful_loop(repeat, copies, lazy, depends);
         }
-        if let (Some(class), None) = (class_of(&repeat.node), copies) {
-            let (set, memo) = (self.set(&class), self.memo());
+        if let (Some((class, unless)), None) = (tempered(&repeat.node), copies) {
+            let (set, memo) = (self.set(&class, &unless), self.memo());
             self.push(Step::Lazy { set, memo })?;
             return Some(());
         }
