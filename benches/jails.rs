@@ -1,10 +1,14 @@
-//! What twenty jails on one file cost more than one: CPU time of our server while a burst of lines is written to it.
+//! What twenty jails on one file cost more than one: CPU time of our server while a burst of lines is written to it. And how
+//! long one jail takes to catch up with a log that was there before it: by the clock, in CPU time, and in CPU time of the
+//! jail's own thread.
 //!
 //! `jails [LINES]`
 
 // A measurement speaks by panicking, as tests do.
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used)]
 
+use std::collections::HashMap;
+use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -41,12 +45,63 @@ const FILTERS: [&str; 20] = [
 
 /// Seconds of CPU that all threads of a process have used (proc(5), in nanoseconds there).
 fn cpu(process: u32) -> f64 {
+    threads(process).values().sum()
+}
+
+/// The same by thread.
+fn threads(process: u32) -> HashMap<String, f64> {
     let threads = std::fs::read_dir(format!("/proc/{process}/task")).unwrap().flatten();
     let of = |path: std::path::PathBuf| {
         let text = std::fs::read_to_string(path.join("schedstat")).unwrap_or_default();
         text.split(' ').next().and_then(|nanoseconds| nanoseconds.parse::<f64>().ok()).unwrap_or(0.0)
     };
-    threads.map(|thread| of(thread.path())).sum::<f64>() / 1e9
+    let name = |path: &Path| {
+        let name = std::fs::read_to_string(path.join("comm")).unwrap_or_default();
+        format!("{} {}", name.trim(), path.display())
+    };
+    threads.map(|thread| (name(&thread.path()), of(thread.path()) / 1e9)).collect()
+}
+
+/// How long a jail takes for a log of so many lines that is there when it starts: seconds by the clock, of CPU, and of the
+/// jail's own thread.
+fn catching_up(lines: usize) -> (f64, f64, f64) {
+    let mut peer = Peer::new(Who::Ours).expect("no tools");
+    let kind = logs::KINDS.iter().find(|kind| kind.filter == FILTERS[0]).expect("a log for it");
+    // Nine lines of ten are nobody's business, as in most logs.
+    let text = kind.log(lines / 4, &jiff::Zoned::now(), 600, 3);
+    let mut random = 0_u64;
+    let rare: Vec<&str> = text
+        .lines()
+        .filter(|line| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            !(line.contains(" from ") && line.contains("sshd")) || random >> 62 == 0
+        })
+        .collect();
+    let count = rare.len() * 4;
+    peer.write("all.log", &format!("{}\n", rare.join("\n")).repeat(4));
+    peer.write(
+        "conf/jail.conf",
+        "[DEFAULT]\nbackend = auto\nusedns = no\nmaxretry = 1000000\nfindtime = 86400\naction =\n\
+         [sshd]\nenabled = true\nfilter = sshd\nlogpath = @DIR@/all.log\n",
+    );
+    let begin = Instant::now();
+    peer.start();
+    let process = peer.pid().unwrap();
+    let (mut last, mut own, mut wall) = (0.0, 0.0, 0.0);
+    let (mut seen, mut calm) = (HashMap::new(), Instant::now());
+    // Threads that have ended count, too.
+    while calm.elapsed() < Duration::from_secs(1) {
+        sleep(Duration::from_millis(2));
+        seen.extend(threads(process));
+        let now: f64 = seen.values().sum();
+        if now - last > 0.001 {
+            (last, wall, calm) = (now, begin.elapsed().as_secs_f64(), Instant::now());
+            own = seen.iter().filter(|(name, _)| name.starts_with("f2b/f.")).map(|(_, cpu)| cpu).sum();
+        }
+    }
+    peer.stop();
+    let per_line = |seconds: f64| seconds / count as f64;
+    (per_line(wall), per_line(last), per_line(own))
 }
 
 /// CPU seconds of a server with so many jails for a burst of lines.
@@ -109,4 +164,15 @@ fn main() {
     ratios.sort_by(f64::total_cmp);
     let met = if ratios[1] < WANTED { "met" } else { "MISSED" };
     println!("  median {:.2} times; wanted less than {WANTED}: {met}", ratios[1]);
+    println!("one jail that catches up with a log of {} lines, one in ten an attack", lines * 4);
+    for _ in 0..3 {
+        let (wall, cpu, own) = catching_up(lines * 4);
+        println!(
+            "  {:6.0} ns a line by the clock;  {:6.0} ns of CPU, {:6.0} of them in the jail's thread;  {:.2} cores",
+            wall * 1e9,
+            cpu * 1e9,
+            own * 1e9,
+            cpu / wall
+        );
+    }
 }

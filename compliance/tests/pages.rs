@@ -169,6 +169,70 @@ fn copies_that_share_pages_count_what_one_filter_counts_line_by_line() {
     assert!(found > 5000, "only {found} hits");
 }
 
+/// The verdicts on pages, from a jail's filter, while copies of it look ahead on threads of their own.
+fn with_scouts(filter: &mut Filter, copies: usize, pages: &[String]) -> Vec<Verdict> {
+    let pages: Vec<Page> = pages.iter().map(|page| Page::new(page.clone().into_bytes(), AT.now)).collect();
+    let mut verdicts = Vec::new();
+    std::thread::scope(|scope| {
+        for _ in 0..copies {
+            let mut copy = filter.scout();
+            let pages = &pages;
+            scope.spawn(move || pages.iter().for_each(|page| copy.look_ahead(page, AT)));
+        }
+        for page in &pages {
+            // Now and then they are ahead, now and then they are not.
+            if page.len() % 2 == 0 {
+                std::thread::yield_now();
+            }
+            let mut next = 0;
+            while let Some(verdict) = filter.judge_page(page, AT, &mut next, &mut Names) {
+                verdicts.push(verdict);
+                next += 1;
+            }
+        }
+    });
+    verdicts
+}
+
+#[test]
+fn a_jail_with_copies_ahead_comes_to_the_verdicts_of_one_alone() {
+    let Some(stock) = Stock::new() else { return };
+    let seed = Random::seed("scouts");
+    let mut random = Random::new(seed);
+    let lines = Lines::new(&stock);
+    let (mut verdicts, mut ahead) = (0, 0);
+    for name in filters(&stock) {
+        let mut new = stock.filter(&name, &Map::new());
+        new.set_findtime(if random.once_in(2) { 1e9 } else { 3600.0 });
+        let mut dates = new.clone();
+        let drawn = lines.draw(&name, 600, &mut random);
+        let mut pages = Vec::new();
+        let mut rest = drawn.as_slice();
+        while !rest.is_empty() {
+            let (page, behind) = rest.split_at(rest.len().min(1 + random.below(60)));
+            // Every second page is one on which each line has a date.
+            let mut dated = |line: &&String| dates.time_of(line.trim_end(), AT.now).is_some();
+            let page = if random.once_in(2) {
+                page.iter().filter(&mut dated).cloned().collect()
+            } else {
+                page.concat()
+            };
+            pages.push(page);
+            rest = behind;
+        }
+        let wanted = with_scouts(&mut new.clone(), 0, &pages);
+        for copies in 1..4 {
+            let mut filter = new.clone();
+            let got = with_scouts(&mut filter, copies, &pages);
+            assert_eq!(got, wanted, "SEED={seed}, {name}, {copies} copies");
+            ahead += filter.counters().ahead;
+        }
+        verdicts += wanted.len();
+    }
+    println!("{verdicts} verdicts, {ahead} pages were looked at before");
+    assert!(verdicts > 2000 && ahead > 100, "only {verdicts} verdicts, {ahead} pages");
+}
+
 /// The program's summary; `-l` has it go line by line.
 fn summary(log: &std::path::Path, filter: &std::path::Path, words: &[&str]) -> String {
     let mut command = Command::new(words[0]);

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::Timestamp;
-use crate::filter::Dates;
+use crate::filter::{Ahead, Dates};
 
 /// So many ways of reading a page's dates are kept; more are found by each jail for itself.
 const MOST_WAYS: usize = 16;
@@ -24,6 +24,7 @@ pub struct Page {
     undecodable: Undecodable,
     read: Timestamp,
     dates: Mutex<Vec<Arc<Dates>>>,
+    ahead: Mutex<Ahead>,
 }
 
 /// Lines that were no UTF-8; what was none of it in them is replaced.
@@ -67,7 +68,7 @@ impl Page {
             lines.push(start as u32..(start + line.len()) as u32);
             start = end;
         }
-        Page { text, lines, raw, undecodable, read, dates: Mutex::default() }
+        Page { text, lines, raw, undecodable, read, dates: Mutex::default(), ahead: Mutex::default() }
     }
 
     /// The bytes as they were read.
@@ -123,6 +124,11 @@ impl Page {
     /// What was no UTF-8.
     pub fn undecodable(&self) -> &Undecodable {
         &self.undecodable
+    }
+
+    /// What somebody has found out about the lines before their jail came to them.
+    pub(crate) fn ahead(&self) -> &Mutex<Ahead> {
+        &self.ahead
     }
 
     /// The dates that fit the question, or those that are found now, while other jails with the same question wait.

@@ -14,6 +14,7 @@ pub(crate) mod explain;
 mod outside;
 mod prolongs;
 mod running;
+mod scouts;
 mod surroundings;
 
 use std::path::Path;

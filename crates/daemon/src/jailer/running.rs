@@ -20,6 +20,7 @@ use portcullis_wire::request::{JailSet, Late};
 use super::definition::{Definition, no_action};
 use super::outside::JailOutside;
 use super::prolongs::Prolongs;
+use super::scouts::Scouts;
 use super::surroundings::{Surroundings, now};
 use super::{Answer, Envelope, Legacy, Order};
 use crate::act::worker::{self, Done, Worker};
@@ -57,6 +58,7 @@ pub(super) struct Running {
     pub(super) lines: Sender<Batch>,
     /// With a jail that reads the journal, and has started.
     pub(super) journal: Option<JournalWatch>,
+    scouts: Scouts,
     /// With encodings of several bytes a unit: what came of a line whose end has not come.
     partial: HashMap<Arc<Path>, Vec<u8>>,
     /// Positions to be kept, by file.
@@ -95,6 +97,7 @@ impl Running {
             outside,
             lines,
             journal: None,
+            scouts: Scouts::default(),
             partial: HashMap::new(),
             positions: IndexMap::new(),
             positions_kept: Instant::now(),
@@ -112,18 +115,22 @@ impl Running {
         }
     }
 
-    pub(super) fn run(mut self, orders: &Receiver<Envelope>, lines: &Receiver<Batch>) {
+    pub(super) fn run(mut self, orders: &Receiver<Envelope>, inbox: &Receiver<Batch>) {
         let nothing = never();
         let mut asked = false;
         loop {
             // A jail that is idle leaves its lines where they are; the watcher keeps the place.
-            let lines = if self.started && !self.definition.idle { lines } else { &nothing };
+            let works = self.started && !self.definition.idle;
+            let waiting = works && self.scouts.have_batches();
+            let lines = if works && !waiting { inbox } else { &nothing };
             // Orders go first, but after each of them lines have their turn: a flood of questions delays no ban.
-            if std::mem::take(&mut asked)
-                && let Ok(batch) = lines.try_recv()
+            if (std::mem::take(&mut asked) || waiting && orders.is_empty())
+                && works
+                && let Some(batch) = self.scouts.next(inbox)
             {
-                self.judge(&batch);
+                self.judge_next(&batch, inbox);
                 self.tick();
+                continue;
             }
             let wait = self.pause();
             select_biased! {
@@ -140,6 +147,10 @@ impl Running {
                     }
                     Ok(Envelope { order, reply }) => {
                         asked = true;
+                        if matches!(order, Order::Set(_) | Order::Become(_)) {
+                            // The filter may be another one from now on.
+                            self.scouts.call_back();
+                        }
                         let answer = self.obey(order);
                         // A client that has gone away does not hear it.
                         let _ = reply.send(answer);
@@ -148,7 +159,7 @@ impl Running {
                 },
                 recv(lines) -> batch => {
                     if let Ok(batch) = batch {
-                        self.judge(&batch);
+                        self.judge_next(&batch, inbox);
                     }
                 },
                 default(wait) => {}
@@ -290,6 +301,17 @@ impl Running {
             }
             what => self.set_definition(what),
         }
+    }
+
+    /// Judges a batch, while copies of the filter look at those behind it.
+    fn judge_next(&mut self, batch: &Batch, inbox: &Receiver<Batch>) {
+        let jail = &mut self.definition.jail;
+        let name = Arc::clone(jail.name());
+        // Other encodings are not read by pages.
+        if self.definition.encoding == Encoding::UTF_8 {
+            self.scouts.look_ahead(batch, inbox, &name, &mut jail.filter);
+        }
+        self.judge(batch);
     }
 
     fn judge(&mut self, batch: &Batch) {

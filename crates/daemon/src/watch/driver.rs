@@ -23,8 +23,8 @@ const POLL: Duration = Duration::from_millis(200);
 const RECHECK: Duration = Duration::from_secs(10);
 /// Without files there is nothing to look at; orders wake the thread.
 const IDLE: Duration = Duration::from_secs(3600);
-/// How soon a full inbox is tried again.
-const BLOCKED: Duration = Duration::from_millis(10);
+/// How soon a full inbox is tried again: a jail that catches up is through it by then.
+const BLOCKED: Duration = Duration::from_millis(2);
 /// How often a renamed file is looked at, although the kernel tells of changes in it.
 const LINGERING: Duration = Duration::from_secs(1);
 

@@ -267,6 +267,11 @@ impl Clock {
         Some((found.start as usize, found.end as usize, found.time))
     }
 
+    /// The dates of the page at hand.
+    pub(super) fn dates(&self) -> Option<Arc<Dates>> {
+        self.page.clone()
+    }
+
     /// Whether the dates of the page at hand are known.
     pub(super) fn is_on_page(&self) -> bool {
         self.page.is_some()

@@ -6,6 +6,7 @@
 //! attacker writes, and its cache is bounded: when full it is emptied.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use regex_automata::MatchKind;
 use regex_automata::hybrid::dfa::{Config, DFA};
@@ -32,6 +33,8 @@ pub(super) struct Gate {
     candidates: Marks,
     /// The same of all texts of a page.
     page: Vec<u64>,
+    /// The same one for all copies.
+    identity: Arc<()>,
     failregexes: usize,
     ignoreregexes: usize,
     /// Whether the automaton tells of the prefregex for itself.
@@ -67,6 +70,7 @@ impl Gate {
             walker,
             candidates,
             page: Vec::new(),
+            identity: Arc::default(),
             failregexes,
             ignoreregexes,
             tells_prefix,
@@ -93,6 +97,21 @@ impl Gate {
         let mut page = std::mem::take(&mut self.page);
         page.resize(texts.len() * self.candidates.len_in_words(), 0);
         walker.walk_all(texts, &mut page, &self.candidates);
+        self.page = page;
+    }
+
+    /// What its copies have in common with it, and no other has.
+    pub(super) fn identity(&self) -> &Arc<()> {
+        &self.identity
+    }
+
+    /// What was read of the page, for a copy to take over; forgotten here.
+    pub(super) fn take_page(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.page)
+    }
+
+    /// Takes over what a copy has read of the page.
+    pub(super) fn give_page(&mut self, page: Vec<u64>) {
         self.page = page;
     }
 

@@ -137,7 +137,7 @@ impl Filter {
     ) -> Option<Verdict> {
         let dated = if *next == 0 { self.clock.turn_to(page, &at) } else { self.clock.is_on_page() };
         if dated && *next == 0 {
-            self.read_page(page, &at);
+            self.read_or_take(page, &at);
         }
         let mut verdict = Verdict::default();
         while *next < page.len() {
@@ -164,11 +164,11 @@ impl Filter {
     }
 
     /// Has the automaton read those lines of a page that are not too old.
-    fn read_page(&mut self, page: &Page, at: &Moment) {
+    pub(super) fn read_page(&mut self, page: &Page, at: &Moment) {
         self.quiet = false;
         self.ready_gate();
+        let oldest = self.oldest(at);
         let Some(gate) = self.gate.as_mut().filter(|_| self.maxlines == 1) else { return };
-        let oldest = if self.check_all || at.in_operation { f64::MIN } else { at.now.0 - self.findtime };
         let mut quiet = true;
         let text = |index| {
             let (start, end, time) = self.clock.place_on_page(index)?;

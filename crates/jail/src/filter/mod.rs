@@ -4,6 +4,7 @@
 //! the failures and what there is to say about the line. Addresses that are ignored, counting and banning are not its
 //! business.
 
+mod ahead;
 mod clock;
 mod connection;
 mod count;
@@ -22,6 +23,7 @@ mod tags;
 mod walk;
 mod window;
 
+pub(crate) use ahead::Ahead;
 pub(crate) use clock::Dates;
 pub use count::{Counted, CountedHit, Finds, Stamps};
 pub use engines::{Carried, Engine};

@@ -42,13 +42,15 @@ pub enum RegexError {
     NoSuch(usize),
 }
 
-/// What a filter has seen that it could not do fully.
+/// What a filter has seen that it could not do fully, or need not do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Lines longer than [`LONGEST_LINE`].
     pub cut: u64,
     /// Searches that reached the step limit: an evasion until proven otherwise.
     pub too_hard: u64,
+    /// Pages that a copy had looked at before, see [`Filter::look_ahead`].
+    pub ahead: u64,
 }
 
 /// The filter of one jail.

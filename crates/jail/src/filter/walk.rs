@@ -280,3 +280,58 @@ impl Walker {
         four.moved(steps, from[3], at[3]);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use regex_automata::MatchKind;
+    use regex_automata::hybrid::dfa::Config;
+    use regex_automata::nfa::thompson;
+
+    use super::*;
+
+    const PATTERNS: [&str; 6] =
+        ["a.{0,5}b$", "(?s:.)*(ab|ba)c.{3}d", "[a-c]{4}", "(?s:.)*c.{2,6}a", "", "(?m:(?s:.)*b$)"];
+
+    fn walker(cache: usize) -> (Walker, Marks) {
+        let config = thompson::Config::new().utf8(false);
+        let nfa = thompson::Compiler::new().configure(config).build_many(&PATTERNS).unwrap();
+        let config =
+            Config::new().match_kind(MatchKind::All).cache_capacity(cache).skip_cache_capacity_check(true);
+        let marks = Marks::new(PATTERNS.len() + 1);
+        let dfa = DFA::builder().configure(config).build_from_nfa(nfa).unwrap();
+        (Walker::new(dfa, marks.len_in_words()), marks)
+    }
+
+    proptest! {
+        #[test]
+        fn texts_side_by_side_are_marked_as_one_by_one_however_small_the_cache(
+            texts in proptest::collection::vec(proptest::option::weighted(0.9, ("[abcd]{0,3}", "[abcd\n]{0,40}")), 0..30),
+        ) {
+            let (mut roomy, each) = walker(1 << 20);
+            let text = |text: &Option<(String, String)>| match text {
+                Some((before, after)) => Some((before.clone().into_bytes(), after.clone().into_bytes())),
+                None => None,
+            };
+            let texts: Vec<Option<(Vec<u8>, Vec<u8>)>> = texts.iter().map(text).collect();
+            let parts = || texts.iter().map(|text| text.as_ref().map(|(a, b)| [a.as_slice(), b.as_slice(), b"\n"]));
+            let wanted: Vec<u64> = parts()
+                .map(|text| {
+                    let mut marks = each.clone();
+                    text.into_iter().for_each(|text| roomy.walk(text, &mut marks));
+                    marks.words()[0]
+                })
+                .collect();
+            let mut emptied = 0;
+            for cache in [1 << 20, 3000, 1500, 1] {
+                let (mut walker, each) = walker(cache);
+                let mut page = vec![0; texts.len()];
+                walker.walk_all(parts(), &mut page, &each);
+                prop_assert_eq!(&page, &wanted, "cache of {} bytes", cache);
+                emptied += walker.table.emptied();
+            }
+            let long: usize = parts().flatten().flatten().map(<[u8]>::len).sum();
+            prop_assert!(emptied > 0 || long < 300, "no cache was emptied by {} bytes", long);
+        }
+    }
+}
