@@ -15,6 +15,7 @@ mod readback;
 mod release;
 mod shell;
 mod shelter;
+mod shortcut;
 mod warden;
 
 use std::collections::{HashMap, HashSet, VecDeque};
