@@ -327,6 +327,9 @@ fn sets_of_stock_nftables_are_after_a_kill_as_after_a_start() {
     for banaction in ["nftables-multiport", "nftables-allports"] {
         as_after_a_start(Way::new(banaction, "nft list ruleset"), ["", ""]);
     }
+    // Of intervals, for networks.
+    let intervals = r#"nftables-multiport[addr_type="ipv4_addr\; flags interval"]"#;
+    as_after_a_start(Way::new(intervals, "nft list ruleset"), ["203.1.0.0/16", "203.2.0.0/16"]);
 }
 
 /// A jail that bans at the fifth failure and does nothing about it.

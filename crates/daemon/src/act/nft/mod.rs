@@ -15,6 +15,7 @@ mod firewall;
 mod guard;
 mod ipset;
 mod iptables_readback;
+mod keep;
 mod matching;
 mod nft_readback;
 mod object;
@@ -37,9 +38,9 @@ pub use expression::{AnonymousSet, Comparison, Expression, MetaKey, Payload, Rej
 pub use firewall::Firewall;
 pub use guard::{GUARD, guard};
 pub use iptables_readback::{Backend, BanChain, BanSet};
+pub use keep::Keep;
 pub use matching::Answer;
 pub use nft_readback::BanNftSet;
-pub(crate) use object::sort_key;
 pub use object::{
     Chain, Element, Hook, KernelRule, KernelSet, KeyType, LONGEST_TIMEOUT, Rule, Set, Table, TableFamily,
 };

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use portcullis_config::JailSettings;
 use portcullis_jail::action::{Action, Facts};
 use portcullis_jail::{Family, Id, Level, Ticket, Timestamp};
@@ -16,7 +15,7 @@ use super::protection::Protection;
 use super::shell::{Hands, InShell};
 use super::shelter::Shelter;
 use crate::act::mail::{MailError, Mailer};
-use crate::act::nft::{Pace, Wanted};
+use crate::act::nft::{Keep, Pace, Wanted};
 use crate::act::preflight::Known;
 use crate::act::runner::Outcome;
 use crate::incident::Incidents;
@@ -294,12 +293,7 @@ impl Carrier {
     ///
     /// # Errors
     /// Why that could not be done.
-    pub(super) fn sweep(
-        &mut self,
-        keep: &dyn Fn(&IpNet) -> bool,
-        facts: &dyn Facts,
-        log: &Log,
-    ) -> Result<usize, String> {
+    pub(super) fn sweep(&mut self, keep: &Keep, facts: &dyn Facts, log: &Log) -> Result<usize, String> {
         match &mut self.by {
             By::Shell(shell) => shell.sweep(keep, facts, log),
             By::Kernel(kernel) => kernel.sweep(keep).map_err(|error| error.to_string()),

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use ipnet::IpNet;
 use portcullis_jail::action::Facts;
 use portcullis_jail::{Family, Id};
 
 use super::carrier::wanted;
 use super::ledger::Ledger;
 use super::shelter::Shelter;
-use crate::act::nft::{DefaultAction, Difference, Error, Firewall, Stock, Wanted};
+use crate::act::nft::{DefaultAction, Difference, Error, Firewall, Keep, Stock, Wanted};
 
 /// So many bans at once are worth not to be told of.
 pub(super) const BULK: usize = 500;
@@ -188,7 +187,7 @@ impl InKernel {
     }
 
     /// Takes out what a killed server has left in the sets of a stock action; answers how many.
-    pub(super) fn sweep(&mut self, keep: &dyn Fn(&IpNet) -> bool) -> Result<usize, Error> {
+    pub(super) fn sweep(&mut self, keep: &Keep) -> Result<usize, Error> {
         // Our own table is compared as a whole: see `repair`.
         let Rules::Stock(parts) = &mut self.rules else { return Ok(0) };
         let mut surplus = 0;

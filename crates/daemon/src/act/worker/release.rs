@@ -4,12 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ipnet::IpNet;
 use portcullis_jail::{Id, Level, Ticket};
 
 use super::carrier::Left;
 use super::{RETRIED, Working};
-use crate::act::nft::sort_key;
+use crate::act::nft::Keep;
 
 /// After the first failure it is tried again after this time, then after twice that, and so on.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
@@ -131,11 +130,8 @@ impl Working {
     }
 
     fn sweep(&mut self) {
-        let mut wanted: Vec<IpNet> = Vec::with_capacity(self.ledger.len());
-        wanted.extend(self.ledger.ids().filter_map(|id| Some(id.net()?.trunc())));
-        wanted.sort_unstable_by_key(sort_key);
+        let keep = Keep::new(self.ledger.ids().filter_map(|id| Some(id.net()?.trunc())).collect());
         let Some(_alone) = self.carriage.shelter.alone(self.number) else { return };
-        let keep = |net: &IpNet| wanted.binary_search_by_key(&sort_key(net), sort_key).is_ok();
         match self.carrier.sweep(&keep, &*self.facts, &self.log) {
             Ok(0) => {}
             Ok(surplus) => {

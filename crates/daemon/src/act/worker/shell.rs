@@ -16,7 +16,7 @@ use super::health::Enforcement;
 use super::readback::{Lost, Readback};
 use super::shelter::Shelter;
 use super::shortcut::Shortcut;
-use crate::act::nft::Pace;
+use crate::act::nft::{Keep, Pace};
 use crate::act::preflight::{Deed, Known};
 use crate::act::runner::{Executor, Outcome, Runner};
 use crate::act::shell::{Exit, Shell};
@@ -401,16 +401,11 @@ impl InShell {
     }
 
     /// See [`Carrier::sweep`](super::Carrier::sweep).
-    pub(super) fn sweep(
-        &mut self,
-        keep: &dyn Fn(&IpNet) -> bool,
-        facts: &dyn Facts,
-        log: &Log,
-    ) -> Result<usize, String> {
+    pub(super) fn sweep(&mut self, keep: &Keep, facts: &dyn Facts, log: &Log) -> Result<usize, String> {
         self.swept = true;
         let InShell { runner, shell, shortcuts, shelter, readback, .. } = self;
         let Some(readback) = readback.as_ref().filter(|_| !shortcuts.is_empty()) else { return Ok(0) };
-        let surplus = readback.leave(keep, shelter)?;
+        let surplus = readback.leave(&|net| keep.has(net), shelter)?;
         for family in shortcuts.iter().map(|shortcut| shortcut.family) {
             // Otherwise it would be there still when this server has stopped.
             if !runner.is_started(family) && readback.stands(family, shelter) {

@@ -12,6 +12,7 @@ use crate::act::nft::default_action::{Difference, Wanted, left_over};
 use crate::act::nft::error::Error;
 use crate::act::nft::expression::Expression;
 use crate::act::nft::firewall::Firewall;
+use crate::act::nft::keep::Keep;
 use crate::act::nft::object::{Element, KernelRule, KeyType, Set, sort_key};
 use crate::act::nft::uapi::set_flag;
 
@@ -93,7 +94,8 @@ impl Stock {
             for rule in looking_up(firewall, table, &chain.name, &set.name)? {
                 batch.delete_rule(table, &chain.name, rule.handle);
             }
-            if !present.is(set) {
+            // One that takes networks although it need not is used as it is.
+            if set.interval && present.flags & set_flag::INTERVAL == 0 {
                 batch.delete_set(table, &set.name);
                 batch.add_set(table, set);
             }
@@ -155,26 +157,19 @@ impl Stock {
         Ok(left_over(&self.parts.table, &set, wanted, &still))
     }
 
-    /// Whom nobody wants: what a killed server has left behind; and whether that is all that there is. None in a set of
-    /// intervals: what that holds need not be what was put in.
+    /// Whom nobody wants: what a killed server has left behind; and whether that is all that there is. In a set of intervals
+    /// it has to be clear of all others: what that holds need not be what was put in.
     ///
     /// # Errors
     /// When the kernel cannot be read.
-    pub fn surplus(
-        &self,
-        firewall: &mut Firewall,
-        keep: &dyn Fn(&ipnet::IpNet) -> bool,
-    ) -> Result<(Vec<ipnet::IpNet>, bool), Error> {
+    pub fn surplus(&self, firewall: &mut Firewall, keep: &Keep) -> Result<(Vec<ipnet::IpNet>, bool), Error> {
         let set = match self.kernel_set(firewall) {
             Err(error) if error.is_missing() => return Ok((Vec::new(), false)),
             other => other?,
         };
-        if set.interval {
-            return Ok((Vec::new(), false));
-        }
-        let mut surplus = firewall.addresses(&self.parts.table, &set)?;
+        let mut surplus = self.present(firewall, &set)?;
         let all = surplus.len();
-        surplus.retain(|net| !keep(net));
+        surplus.retain(|net| if set.interval { !keep.touches(net) } else { !keep.has(net) });
         let is_all = surplus.len() == all;
         Ok((surplus, is_all))
     }
@@ -294,11 +289,7 @@ impl Stock {
             }
             other => other?,
         };
-        let mut present = if set.interval {
-            firewall.elements(&self.parts.table, &set)?.iter().map(|element| element.net).collect()
-        } else {
-            firewall.addresses(&self.parts.table, &set)?
-        };
+        let mut present = self.present(firewall, &set)?;
         present.sort_unstable_by_key(sort_key);
         let there = |id: &&Id| {
             let net = id.net().map(|net| sort_key(&net.trunc()));
@@ -388,6 +379,15 @@ impl Stock {
         })?;
         let interval = found.flags & set_flag::INTERVAL != 0;
         Ok(Set { interval, timeout: found.flags & set_flag::TIMEOUT != 0, ..set.clone() })
+    }
+
+    /// All that the set holds, in no order.
+    fn present(&self, firewall: &mut Firewall, set: &Set) -> Result<Vec<ipnet::IpNet>, Error> {
+        if !set.interval {
+            return firewall.addresses(&self.parts.table, set);
+        }
+        let elements = firewall.elements(&self.parts.table, set)?;
+        Ok(elements.iter().map(|element| element.net).collect())
     }
 
     /// The elements for these offenders, and those that the set cannot hold.

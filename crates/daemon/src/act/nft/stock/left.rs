@@ -10,7 +10,6 @@ use crate::act::nft::error::Error;
 use crate::act::nft::expression::Expression;
 use crate::act::nft::firewall::Firewall;
 use crate::act::nft::object::{Chain, KernelRule, Table, TableFamily};
-use crate::act::nft::uapi::set_flag;
 
 /// Where the notes are.
 const NOTES: &str = "portcullis-left";
@@ -18,19 +17,20 @@ const NOTES: &str = "portcullis-left";
 const LONGEST: usize = 255;
 
 impl Stock {
-    /// Notes that all this stays, for the server that follows. False where that would not find its way with it: in a set of
-    /// intervals it could not tell whose ban is over.
+    /// Notes that all this stays, for the server that follows. False where the note cannot be written.
     ///
     /// # Errors
     /// [`Error::Refused`]: nothing has been changed then.
     pub fn leave(&self, firewall: &mut Firewall) -> Result<bool, Error> {
         let Parts { table, chain, set, .. } = &self.parts;
         let sets = firewall.sets(table)?;
-        let Some(present) = sets.iter().find(|other| other.name == set.name) else { return Ok(true) };
+        if !sets.iter().any(|other| other.name == set.name) {
+            return Ok(true);
+        }
         let names = [table.family.name(), &table.name, &chain.name, &set.name];
         let note = names.join("/");
         let plain = names.iter().all(|name| !name.contains('/')) && note.len() <= LONGEST;
-        if !plain || present.flags & set_flag::INTERVAL != 0 {
+        if !plain {
             return Ok(false);
         }
         let mut batch = Batch::default();
