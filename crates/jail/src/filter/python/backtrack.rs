@@ -9,95 +9,14 @@
 //! Of the ways of a choice only those are taken that the next byte allows ([`super::peek`]), so that on most lines there
 //! is nothing to remember: the first try goes without the memory, for as many steps as a text of its length may need.
 
-use std::collections::HashSet;
-use std::hash::{BuildHasherDefault, Hasher};
-
-use regex_automata::util::primitives::NonMaxUsize;
-
-use super::ast::Assertion;
-use super::class::{self, Category, CharSet};
+use super::class;
+use super::place::{back, holds};
 use super::program::{Depends, MOST_REFERENCED, Program, Step};
-
-/// No place. Texts are shorter, see [`search`].
-const NONE: u32 = u32::MAX;
+use super::scratch::{Job, KEPT_STATES, MOST_STATES, NONE, Scratch, State};
 
 /// The step limit was reached: neither match nor miss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TooHard;
-
-/// What to do when the present try has failed.
-#[derive(Clone, Copy, Debug)]
-enum Job {
-    Try {
-        step: u32,
-        at: u32,
-    },
-    /// The span of this step that reaches from `low` to `at` may end earlier.
-    Shorten {
-        step: u32,
-        low: u32,
-        at: u32,
-    },
-    /// The lazy one that reaches to `at` may end later.
-    Lengthen {
-        step: u32,
-        at: u32,
-    },
-    Slot {
-        slot: u32,
-        was: u32,
-    },
-    Register {
-        register: u32,
-        was: u32,
-    },
-}
-
-/// Memory that outlives a search.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Scratch {
-    jobs: Vec<Job>,
-    slots: Vec<u32>,
-    registers: Vec<u32>,
-    memory: Vec<u64>,
-    trail: Vec<usize>,
-    foreign: Vec<Option<NonMaxUsize>>,
-    /// The memory of patterns with back-references, and the trail through it.
-    states: HashSet<State, BuildHasherDefault<Mix>>,
-    state_trail: Vec<State>,
-}
-
-/// A choice, where it is made, and where the groups of back-references matched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct State {
-    choice: u32,
-    at: u32,
-    spans: [(u32, u32); MOST_REFERENCED],
-}
-
-/// Mixes numbers, quickly. (The states of one search are few, and forgotten after it: nobody gains by collisions.)
-#[derive(Clone, Debug, Default)]
-struct Mix(u64);
-
-impl Hasher for Mix {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u32(u32::from(*byte));
-        }
-    }
-
-    fn write_u32(&mut self, number: u32) {
-        self.0 = (self.0.rotate_left(5) ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-}
-
-/// How many states are remembered in one search, and how many places for them are kept for the next one.
-const MOST_STATES: usize = 1 << 18;
-const KEPT_STATES: usize = 1 << 12;
 
 /// Memory kept between searches is cut back to this many words.
 const KEPT_WORDS: usize = 1 << 16;
@@ -116,32 +35,6 @@ pub(super) enum Haste {
     /// With the memory at once.
     #[cfg(test)]
     Careful,
-}
-
-impl Scratch {
-    /// The span of a group in the last match; 0 is the whole.
-    pub(crate) fn span(&self, group: usize) -> Option<(usize, usize)> {
-        match (self.slots.get(group * 2), self.slots.get(group * 2 + 1)) {
-            (Some(&start), Some(&end)) if start != NONE && end != NONE => {
-                Some((start as usize, end as usize))
-            }
-            _ => None,
-        }
-    }
-
-    /// Has another engine fill so many slots, and takes them over.
-    pub(super) fn filled(
-        &mut self,
-        slots: usize,
-        fill: impl FnOnce(&mut [Option<NonMaxUsize>]) -> bool,
-    ) -> bool {
-        self.foreign.clear();
-        self.foreign.resize(slots, None);
-        let found = fill(&mut self.foreign);
-        self.slots.clear();
-        self.slots.extend(self.foreign.iter().map(|slot| slot.map_or(NONE, |slot| slot.get() as u32)));
-        found
-    }
 }
 
 /// Searches `text`; the spans of the groups are then the scratch's.
@@ -228,11 +121,11 @@ fn search_with<const REMEMBER: bool>(
 }
 
 /// One search, with the memory or without.
-struct Run<'a, const REMEMBER: bool> {
-    program: &'a Program,
-    text: &'a str,
-    scratch: &'a mut Scratch,
-    left: u64,
+pub(super) struct Run<'a, const REMEMBER: bool> {
+    pub(super) program: &'a Program,
+    pub(super) text: &'a str,
+    pub(super) scratch: &'a mut Scratch,
+    pub(super) left: u64,
     /// Where in the memory the tables of look-arounds begin.
     choices: usize,
     remember: bool,
@@ -475,137 +368,8 @@ impl<const REMEMBER: bool> Run<'_, REMEMBER> {
         Ok(())
     }
 
-    /// The place behind the character at `at`, if that is in the set.
     #[inline]
-    fn one_of(&self, set: &CharSet, at: usize) -> Option<usize> {
-        let bytes = self.text.as_bytes();
-        let byte = *bytes.get(at)?;
-        if !set.unless.is_empty() && bytes[at..].starts_with(set.unless.as_bytes()) {
-            return None;
-        }
-        if set.has(byte) {
-            return Some(at + 1);
-        }
-        if byte.is_ascii() { None } else { self.one_beyond_ascii(set, at) }
-    }
-
-    #[cold]
-    fn one_beyond_ascii(&self, set: &CharSet, at: usize) -> Option<usize> {
-        self.char_at(at).filter(|c| set.contains(*c)).map(|c| at + c.len_utf8())
-    }
-
-    /// Where the characters of a set end that begin at `at`, or so many of them.
-    #[inline]
-    fn span(&mut self, set: &CharSet, memo: usize, at: usize, most: usize) -> usize {
-        // Only a span without bounds has tried all from wherever it has been.
-        if REMEMBER && most == usize::MAX {
-            return self.new_span(set, memo, at);
-        }
-        let end = self.plain_span(set, at, most);
-        if set.unless.is_empty() { end } else { self.up_to(&set.unless, at, end) }
-    }
-
-    /// Where a text begins between these places; the second one, if it does not.
-    fn up_to(&self, text: &str, at: usize, end: usize) -> usize {
-        let bytes = self.text.as_bytes();
-        let here = &bytes[at..bytes.len().min(end + text.len() - 1)];
-        memchr::memmem::find(here, text.as_bytes()).map_or(end, |before| at + before)
-    }
-
-    fn plain_span(&self, set: &CharSet, mut at: usize, most: usize) -> usize {
-        let bytes = self.text.as_bytes();
-        if set.dot && most == usize::MAX {
-            return memchr::memchr(b'\n', &bytes[at..]).map_or(bytes.len(), |length| at + length);
-        }
-        let mut left = most;
-        loop {
-            let rest = &bytes[at..];
-            let rest = &rest[..rest.len().min(left)];
-            let ascii = rest.iter().position(|byte| !set.has(*byte)).unwrap_or(rest.len());
-            (at, left) = (at + ascii, left - ascii);
-            match bytes.get(at) {
-                Some(byte) if left > 0 && !byte.is_ascii() => match self.one_beyond_ascii(set, at) {
-                    Some(next) => (at, left) = (next, left - 1),
-                    None => return at,
-                },
-                _ => return at,
-            }
-        }
-    }
-
-    /// The same up to where an earlier span of this loop has been: there everything was tried already.
-    fn new_span(&mut self, set: &CharSet, memo: usize, mut at: usize) -> usize {
-        while let Some(next) = self.one_of(set, at) {
-            if self.failed_before(memo, next) {
-                break;
-            }
-            at = next;
-        }
-        at
-    }
-
-    /// The last place from `low` to `at` where what comes behind a span may begin. The earlier ones are left for later.
-    fn shortened(&mut self, step: usize, low: usize, at: usize) -> Option<usize> {
-        let program = self.program;
-        let Step::Span { memo, .. } = program.steps[step] else { return None };
-        let bytes = self.text.as_bytes();
-        let follow = &program.follows[memo];
-        if follow.is_text() {
-            // Text begins where a character does.
-            let end = follow.last(bytes, low, at);
-            self.left = self.left.saturating_sub((at - end.unwrap_or(low)) as u64);
-            if let Some(end) = end.filter(|end| *end > low) {
-                let (step, low, at) = (step as u32, low as u32, end as u32);
-                self.scratch.jobs.push(Job::Shorten { step, low, at });
-            }
-            return end;
-        }
-        let peek = &program.peeks[memo][0];
-        let mut end = at;
-        while end >= low {
-            let fits = peek.allows(bytes.get(end)) && self.text.is_char_boundary(end);
-            if fits {
-                self.left = self.left.saturating_sub((at - end) as u64);
-                if end > low {
-                    let (step, low, at) = (step as u32, low as u32, end as u32);
-                    self.scratch.jobs.push(Job::Shorten { step, low, at });
-                }
-                return Some(end);
-            }
-            end = end.checked_sub(1)?;
-        }
-        self.left = self.left.saturating_sub((at - low) as u64);
-        None
-    }
-
-    /// The place behind one more character of a lazy span.
-    fn one_more(&self, step: usize, at: usize) -> Option<usize> {
-        let Step::Lazy { set, .. } = self.program.steps[step] else { return None };
-        self.one_of(&self.program.sets[set], at)
-    }
-
-    /// The first place from `at` on where what comes behind a lazy span may begin. The later ones are left for later.
-    fn lengthened(&mut self, step: usize, at: usize) -> Option<usize> {
-        let Step::Lazy { set, memo } = self.program.steps[step] else { return None };
-        let program = self.program;
-        let mut end = at;
-        loop {
-            if self.failed_before(memo, end) {
-                return None;
-            }
-            let bytes = self.text.as_bytes();
-            if program.peeks[memo][0].allows(bytes.get(end)) && program.follows[memo].is_at(bytes, end) {
-                break;
-            }
-            end = self.one_of(&program.sets[set], end)?;
-        }
-        self.left = self.left.saturating_sub((end - at) as u64);
-        self.scratch.jobs.push(Job::Lengthen { step: step as u32, at: end as u32 });
-        Some(end)
-    }
-
-    #[inline]
-    fn char_at(&self, at: usize) -> Option<char> {
+    pub(super) fn char_at(&self, at: usize) -> Option<char> {
         match self.text.as_bytes().get(at) {
             Some(byte) if byte.is_ascii() => Some(char::from(*byte)),
             Some(_) => self.text[at..].chars().next(),
@@ -620,7 +384,7 @@ impl<const REMEMBER: bool> Run<'_, REMEMBER> {
 
     /// Whether this choice was made before from the same state; remembers that it is made now.
     #[inline]
-    fn failed_before(&mut self, memo: usize, at: usize) -> bool {
+    pub(super) fn failed_before(&mut self, memo: usize, at: usize) -> bool {
         if !REMEMBER {
             return false;
         }
@@ -758,39 +522,4 @@ impl<const REMEMBER: bool> Run<'_, REMEMBER> {
         }
         Some(place)
     }
-}
-
-/// The place `characters` before `at`.
-fn back(text: &str, at: usize, characters: u32) -> Option<usize> {
-    match characters {
-        0 => Some(at),
-        n => text[..at].char_indices().rev().nth(n as usize - 1).map(|(start, _)| start),
-    }
-}
-
-fn holds(assertion: Assertion, text: &str, at: usize) -> bool {
-    let bytes = text.as_bytes();
-    match assertion {
-        Assertion::Start => at == 0,
-        Assertion::LineStart => at == 0 || bytes[at - 1] == b'\n',
-        Assertion::End => at == bytes.len(),
-        Assertion::EndOrLastNewline => at == bytes.len() || (at + 1 == bytes.len() && bytes[at] == b'\n'),
-        Assertion::LineEnd => at == bytes.len() || bytes[at] == b'\n',
-        Assertion::Word { ascii } => at_boundary(text, at, ascii),
-        // Python: the empty text has no boundary, and no `\B` either.
-        Assertion::NotWord { ascii } => !text.is_empty() && !at_boundary(text, at, ascii),
-    }
-}
-
-fn at_boundary(text: &str, at: usize, ascii: bool) -> bool {
-    let before = text[..at].chars().next_back().is_some_and(|c| is_word(c, ascii));
-    let after = text[at..].chars().next().is_some_and(|c| is_word(c, ascii));
-    before != after
-}
-
-fn is_word(c: char, ascii: bool) -> bool {
-    if c.is_ascii() {
-        return c.is_ascii_alphanumeric() || c == '_';
-    }
-    !ascii && class::contains(&class::category(Category::Word, false), c)
 }

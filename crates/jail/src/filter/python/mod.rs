@@ -11,14 +11,18 @@ mod class;
 mod linear;
 mod parse;
 mod peek;
+mod place;
 mod program;
 mod regex;
 mod rewrite;
+mod scratch;
+mod spans;
 
 pub(crate) use ast::{Assertion, Greed, Node};
-pub(crate) use backtrack::{Scratch, TooHard};
+pub(crate) use backtrack::TooHard;
 pub(crate) use linear::{Scene, anything, is_any_of_line, is_own_superset, subset, superset};
 pub(crate) use regex::{Captures, Regex};
+pub(crate) use scratch::Scratch;
 
 #[cfg(test)]
 mod tests;

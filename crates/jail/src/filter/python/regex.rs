@@ -7,11 +7,12 @@ use regex_automata::meta;
 use regex_automata::{Input, util::syntax};
 
 use super::ast::{Greed, Node};
-use super::backtrack::{self, Haste, Scratch, TooHard};
+use super::backtrack::{self, Haste, TooHard};
 use super::linear::{self, Demands};
 use super::parse::{self, Error, Flags, Parsed};
 use super::program::{self, Program};
 use super::rewrite;
+use super::scratch::Scratch;
 use crate::failure::Name;
 
 /// How many steps the exact engine may take for one search.
