@@ -26,6 +26,8 @@ const MOST_WORDS: usize = 1 << 23;
 /// A first try without the memory may take so many steps, and so many more for each byte.
 const QUICK: u64 = 512;
 const QUICK_PER_BYTE: u64 = 16;
+/// The same on a text that is long: it is lost time where it is not enough.
+const BRIEF_PER_BYTE: u64 = 4;
 
 /// Whether a search may begin without the memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +61,17 @@ pub(super) fn search(
         return Ok(found);
     }
     search_with::<true>(program, scratch, text, limit)
+}
+
+/// The same without the memory, for as many steps as most texts need, however long they are.
+///
+/// # Errors
+/// When that is not enough: another engine is to have it.
+pub(super) fn search_briefly(program: &Program, scratch: &mut Scratch, text: &str) -> Result<bool, TooHard> {
+    if text.len() >= NONE as usize || program.memory.is_none() {
+        return Err(TooHard);
+    }
+    search_with::<false>(program, scratch, text, QUICK + BRIEF_PER_BYTE * text.len() as u64)
 }
 
 fn search_with<const REMEMBER: bool>(

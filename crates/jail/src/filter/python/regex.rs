@@ -19,7 +19,7 @@ use crate::failure::Name;
 pub(crate) const STEPS: u64 = 1_000_000;
 /// Up to this many bytes the exact engine is the quicker one: it begins at once, where the linear engine finds the end
 /// first and the groups then.
-const SHORT: usize = 1024;
+const SHORT: usize = 16 * 1024;
 
 /// A pattern in Python's dialect. What a search needs to write is the caller's, so that jails and threads can share it.
 pub(crate) struct Regex {
@@ -151,6 +151,14 @@ impl Regex {
     pub(crate) fn search(&self, text: &str, scratch: &mut Scratch) -> Result<bool, TooHard> {
         if text.len() <= SHORT
             && let Ok(found) = self.search_exact(text, scratch, Haste::Quick)
+        {
+            return Ok(found);
+        }
+        // Most of what is long is one loop over it.
+        let program = self.exact.get_or_init(|| program::compile(&self.node, self.groups));
+        if text.len() > SHORT
+            && let Some(program) = program
+            && let Ok(found) = backtrack::search_briefly(program, scratch, text)
         {
             return Ok(found);
         }
