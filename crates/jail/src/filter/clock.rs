@@ -243,6 +243,8 @@ impl Clock {
             return false;
         }
         self.dating.memory.clone_from(&dates.after);
+        // It was another date's.
+        self.dating.burst = None;
         self.timeless = false;
         self.page = Some(dates);
         true
