@@ -11,7 +11,8 @@ pub(crate) enum Enforcement {
     Unverified,
     /// Not in force, and why.
     Failed(String),
-    /// The command succeeded, and the kernel has nothing of it. Whatever the command is, to run it again at once is no use.
+    /// The command succeeded, and the kernel has nothing of it. Where nobody knows what the command does, to run it again at
+    /// once is no use.
     Absent(String),
 }
 

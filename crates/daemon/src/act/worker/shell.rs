@@ -117,6 +117,7 @@ impl InShell {
             let Some(ticket) = work.left.pop_front() else { break };
             let failures = work.failures;
             let state = self.ban_one(&ticket, &mut work, facts, log);
+            work.shelled += 1;
             work.failures = if state.failure().is_some() { failures + 1 } else { 0 };
             work.states.insert(ticket.id.clone(), state.clone());
             self.put_back(&mut work, log);
@@ -168,7 +169,16 @@ impl InShell {
                         work.checked = true;
                         let _ = self.runner.check(&mut Hands { shell: &mut self.shell, log }, facts);
                     }
-                    Enforcement::Absent(format!("the command succeeded, but {why}"))
+                    let why = format!("the command succeeded, but {why}");
+                    // Where such a command has shown what it does, somebody took the ban out just now.
+                    let is_known = |shortcut: &Shortcut| {
+                        Some(shortcut.family) == ticket.id.family() && shortcut.direct.is_ready()
+                    };
+                    if self.shortcuts.iter().any(is_known) {
+                        Enforcement::Failed(why)
+                    } else {
+                        Enforcement::Absent(why)
+                    }
                 }
             },
         }
@@ -244,9 +254,13 @@ impl InShell {
 
     /// Bans all at once for whom that is possible. The others stay in line for the shell.
     fn ban_beside_the_shell(&mut self, work: &mut Work, facts: &dyn Facts, log: &Log) {
-        // Twice without success is enough: the shell will tell why.
+        // After two tries without success the shell is to tell why; after some bans of its, and then after twice as many, there
+        // is another: somebody may have been changing the firewall.
         if work.futile > 1 {
-            return;
+            if work.shelled < 1 << work.futile.min(16) {
+                return;
+            }
+            work.shelled = 0;
         }
         let InShell { runner, shell, shortcuts, shelter, readback, swept, .. } = self;
         let Some(readback) = readback else { return };
@@ -487,8 +501,9 @@ struct Work {
     again: bool,
     /// How many have failed in a row.
     failures: usize,
-    /// How often the way beside the shell led nowhere.
+    /// How often in a row the way beside the shell led nowhere, and how many bans the shell has carried out since.
     futile: usize,
+    shelled: usize,
     /// Whether the action's environment has been looked after.
     checked: bool,
     /// Whether it has been repaired.

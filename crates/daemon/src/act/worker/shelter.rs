@@ -19,8 +19,17 @@ pub(crate) struct Shelter {
     closer: OnceLock<Option<Closer>>,
     /// Which chains and sets the actions keep their bans in, by the numbers of the actions.
     claims: Mutex<HashMap<u64, Vec<String>>>,
-    /// How the warden listens, and how many bulk changes of our own are under way, during which it need not.
-    ears: Mutex<(Option<Ears>, usize)>,
+    hearing: Mutex<Hearing>,
+}
+
+/// How the warden listens.
+#[derive(Default)]
+struct Hearing {
+    ears: Option<Ears>,
+    /// How many bulk changes of our own are under way, during which it does not.
+    hushes: usize,
+    /// It did not for a while, and nobody has looked since what others did meanwhile.
+    was_deaf: bool,
 }
 
 /// An action's chains and sets are nobody else's as long as this lives.
@@ -33,11 +42,11 @@ pub(super) struct Hush(Arc<Shelter>);
 
 impl Drop for Hush {
     fn drop(&mut self) {
-        let mut ears = self.0.ears.lock().unwrap_or_else(PoisonError::into_inner);
-        ears.1 -= 1;
-        if let (Some(open), 0) = &*ears {
+        let mut hearing = self.0.hearing();
+        hearing.hushes -= 1;
+        if let (Some(ears), 0) = (&hearing.ears, hearing.hushes) {
             // Should it fail, the round twice a minute finds what was not heard.
-            let _ = open.open();
+            let _ = ears.open();
         }
     }
 }
@@ -70,18 +79,29 @@ impl Shelter {
 
     /// Notes how the warden listens now.
     pub(super) fn listen_with(&self, ears: Option<Ears>) {
-        self.ears.lock().unwrap_or_else(PoisonError::into_inner).0 = ears;
+        self.hearing().ears = ears;
     }
 
     /// Stops the kernel from telling of our own changes one by one, which makes many of them several times faster.
     pub(super) fn hush(self: &Arc<Self>) -> Hush {
-        let mut ears = self.ears.lock().unwrap_or_else(PoisonError::into_inner);
-        ears.1 += 1;
-        if let (Some(open), 1) = &*ears {
-            let _ = open.close();
+        let mut hearing = self.hearing();
+        hearing.hushes += 1;
+        hearing.was_deaf = true;
+        if let (Some(ears), 1) = (&hearing.ears, hearing.hushes) {
+            let _ = ears.close();
         }
-        drop(ears);
+        drop(hearing);
         Hush(Arc::clone(self))
+    }
+
+    /// Whether others may have changed something unheard, once; it is asked when the kernel tells again.
+    pub(super) fn was_deaf(&self) -> bool {
+        let mut hearing = self.hearing();
+        hearing.hushes == 0 && std::mem::take(&mut hearing.was_deaf)
+    }
+
+    fn hearing(&self) -> MutexGuard<'_, Hearing> {
+        self.hearing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// From now on this action keeps its bans there.

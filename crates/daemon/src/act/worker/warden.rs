@@ -1,7 +1,7 @@
 //! Whoever changes the firewall behind our back is noticed: the kernel tells of changes to nf_tables, and twice a minute
 //! everything is compared anyway.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,6 +13,8 @@ use crate::act::nft::Events;
 
 /// How often all is compared though nobody told of a change: the old iptables and ipset tell nothing.
 const ROUND: Duration = Duration::from_secs(30);
+/// Who was busy when others changed something, or could not hear of it, looks after its bans so soon.
+const SOON: Duration = Duration::from_secs(1);
 /// By then all jails have told what they keep in the kernel; what else a restart has left is taken away.
 const CLAIMED: Duration = Duration::from_secs(10);
 /// After a change one waits this long, since changes come in numbers.
@@ -38,12 +40,18 @@ impl Roll {
         self.workers.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
     }
 
-    fn call(&self) {
+    /// Has these (or all) look after their bans, but for those who are busy: new bans go first. Answers who was.
+    fn call(&self, only: Option<&HashSet<u64>>) -> HashSet<u64> {
         let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        // Who is busy looks after its bans when the round comes again: new bans go first.
-        for orders in workers.values().filter(|orders| orders.is_empty()) {
-            let _ = orders.send(Order::Verify);
+        let mut busy = HashSet::new();
+        for (number, orders) in workers.iter().filter(|(number, _)| only.is_none_or(|o| o.contains(number))) {
+            if orders.is_empty() {
+                let _ = orders.send(Order::Verify);
+            } else {
+                busy.insert(*number);
+            }
         }
+        busy
     }
 }
 
@@ -52,6 +60,7 @@ pub(super) fn start(shelter: Arc<Shelter>, roll: Roll) -> std::io::Result<()> {
     std::thread::Builder::new().name("f2b/warden".into()).stack_size(256 * 1024).spawn(move || {
         let mut listening: Option<(u32, Events)> = None;
         let mut left = Some(Instant::now() + CLAIMED);
+        let mut busy = HashSet::new();
         loop {
             // Our own socket may have been opened anew; what it does is no foreign change.
             let port = shelter.port();
@@ -64,17 +73,29 @@ pub(super) fn start(shelter: Arc<Shelter>, roll: Roll) -> std::io::Result<()> {
                 left = None;
                 shelter.clear_left();
             }
-            let round = rest.filter(|rest| !rest.is_zero()).unwrap_or(ROUND);
-            match listening.as_mut().map(|(_, events)| events.changed(round)) {
-                Some(Ok(Some(_))) => std::thread::sleep(SETTLE),
-                Some(Ok(None)) => {}
-                // Without the kernel's word, by the clock alone.
-                Some(Err(_)) | None => {
-                    listening = None;
-                    std::thread::sleep(round);
+            let round = Instant::now() + rest.filter(|rest| !rest.is_zero()).unwrap_or(ROUND);
+            loop {
+                let rest = round.saturating_duration_since(Instant::now()).min(SOON);
+                match listening.as_mut().map(|(_, events)| events.changed(rest)) {
+                    Some(Ok(Some(_))) => {
+                        std::thread::sleep(SETTLE);
+                        break;
+                    }
+                    Some(Ok(None)) => {}
+                    // Without the kernel's word, by the clock alone.
+                    Some(Err(_)) | None => {
+                        listening = None;
+                        std::thread::sleep(rest);
+                    }
+                }
+                if shelter.was_deaf() || Instant::now() >= round {
+                    break;
+                }
+                if !busy.is_empty() {
+                    busy = roll.call(Some(&busy));
                 }
             }
-            roll.call();
+            busy = roll.call(None);
             std::thread::sleep(PAUSE);
         }
     })?;
