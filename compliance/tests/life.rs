@@ -153,7 +153,12 @@ fn life(peer: &mut Peer, jails: &[Jail]) -> BTreeMap<String, String> {
         }
         std::thread::sleep(Duration::from_millis(1500));
     }
-    // Until nothing more is said.
+    until_quiet(peer);
+    at_the_end(peer, jails.iter().map(|jail| jail.name.as_str()))
+}
+
+/// Waits until nothing more is said.
+fn until_quiet(peer: &Peer) {
     let mut said = 0;
     loop {
         std::thread::sleep(Duration::from_secs(4));
@@ -162,7 +167,6 @@ fn life(peer: &mut Peer, jails: &[Jail]) -> BTreeMap<String, String> {
             break;
         }
     }
-    at_the_end(peer, jails.iter().map(|jail| jail.name.as_str()))
 }
 
 /// What is known of each jail, of the server and afterwards.
@@ -216,6 +220,57 @@ fn both_servers_lead_the_same_life_whatever_they_are_told_between_the_lines() {
     steps.iter().enumerate().for_each(|(at, step)| println!("{at:3} {step:?}"));
     let Some((genuine, ours)) = both(|peer| told::live(peer, &settings, &steps)) else { return };
     compare("a life with commands", &genuine, &ours);
+}
+
+/// A long log, of which one line in eight is a failure, and all are younger than an hour.
+fn long_log(random: &mut Random, lines: usize) -> String {
+    const OTHERS: [&str; 6] = [
+        "CRON[ID]: pam_unix(cron:session): session opened for user root(uid=0) by (uid=0)",
+        "sshd[ID]: Connection from IP port ID on 192.0.2.1 port 22 rdomain \"\"",
+        "sshd[ID]: Accepted publickey for amy from IP port ID ssh2: ED25519 SHA256:x",
+        "sshd[ID]: pam_unix(sshd:session): session opened for user amy(uid=1000) by (uid=0)",
+        "kernel: [ID.ID] IPv4: martian source 255.255.255.255 from IP, on dev eth0",
+        "postfix/smtpd[ID]: disconnect from unknown[IP] ehlo=1 auth=0/1 commands=1/2",
+    ];
+    const FAILURES: [&str; 5] = [
+        "sshd[ID]: Failed password for root from IP port ID ssh2",
+        "sshd[ID]: Failed password for invalid user x from 1.2.3.4 from IP port ID ssh2",
+        "sshd[ID]: Invalid user été from IP port ID",
+        "sshd[ID]: User root from IP not allowed because not listed in AllowUsers",
+        "sshd[ID]: Connection closed by authenticating user root IP port ID [preauth]",
+    ];
+    let (now, mut text) = (jiff::Zoned::now(), String::new());
+    for at in 0..lines {
+        let before = jiff::Span::new().seconds(60 + (lines - at) as i64 * 3000 / lines as i64);
+        let date = (&now - before).strftime("%b %e %H:%M:%S").to_string();
+        let message = if random.once_in(8) { random.pick(&FAILURES) } else { random.pick(&OTHERS) };
+        let ip = format!("198.51.{}.{}", random.below(4), random.below(256));
+        let message = message.replace("IP", &ip).replace("ID", &(1000 + random.below(60_000)).to_string());
+        let _ = writeln!(text, "{date} srv {message}");
+    }
+    text
+}
+
+#[test]
+fn both_servers_catch_up_with_a_long_log_to_the_same_end() {
+    let mut random = Random::new(Random::seed("a long log"));
+    let log = long_log(&mut random, number("LINES").map_or(60_000, |lines| lines as usize));
+    let settings = "[DEFAULT]\nignoreself = false\n[sshd]\nenabled = true\nfilter = sshd[mode=aggressive]\n\
+        logpath = @DIR@/sshd.log\nbackend = auto\nusedns = no\nmaxretry = 5\nfindtime = 2h\nbantime = 1d\n\
+        action = told[name=%(__name__)s]\n";
+    let lives = both(|peer| {
+        peer.append("sshd.log", &log);
+        peer.write("conf/action.d/told.conf", TOLD);
+        peer.write("conf/jail.local", settings);
+        peer.start();
+        until_quiet(peer);
+        at_the_end(peer, ["sshd"].into_iter())
+    });
+    let Some((genuine, ours)) = lives else { return };
+    let bans = genuine["fail2ban.actions sshd"].matches(" Ban ").count();
+    println!("{} bytes, {bans} bans", log.len());
+    assert!(bans > 500, "that proves nothing");
+    compare("a long log", &genuine, &ours);
 }
 
 fn compare(name: &str, genuine: &BTreeMap<String, String>, ours: &BTreeMap<String, String>) {
