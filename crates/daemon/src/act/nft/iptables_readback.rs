@@ -15,7 +15,8 @@ use super::default_action::Difference;
 use super::error::Error;
 use super::expression::{Comparison, Expression, Payload, Verdict};
 use super::firewall::Firewall;
-use super::object::{KernelRule, Table, TableFamily, address, octets};
+use super::like::Like;
+use super::object::{Table, address, octets};
 use super::tool::{Tool, output, resolve};
 use super::{ipset, tool};
 
@@ -164,17 +165,17 @@ pub(super) fn blocked(
 ) -> Result<HashSet<IpNet>, Error> {
     let mut blocked = HashSet::new();
     if place.is_none() {
-        let mut like = None;
-        for raw in firewall.raw_rules(&filter(family), chain)? {
-            if let Some(source) = like.as_ref().and_then(|like: &Like| like.source(&raw.expressions)) {
-                blocked.insert(source);
+        let mut known: Option<Like> = None;
+        for raw in firewall.raw_rules(&Table::of_iptables(family), chain)? {
+            if let Some(source) = known.as_ref().and_then(|like| like.address(&raw.expressions)) {
+                blocked.insert(source.into());
                 continue;
             }
             let rule = of_expressions(&Expression::read_list(&raw.expressions));
             if note(&rule, &mut blocked) {
                 break;
             }
-            like = Like::of(&raw.expressions, &rule).or(like);
+            known = like(&raw.expressions, &rule).or(known);
         }
         return Ok(blocked);
     }
@@ -194,37 +195,17 @@ fn note(rule: &BanRule, blocked: &mut HashSet<IpNet>) -> bool {
     rule.source.is_none() && rule.end == End::Leave && rule.unconditional
 }
 
-/// A rule that blocks one address, around that address. One that differs in nothing else blocks another, and need not be taken
-/// apart: there may be thousands of them.
-struct Like {
-    before: Vec<u8>,
-    width: usize,
-    behind: Vec<u8>,
-}
-
-impl Like {
-    /// `None` for a rule that does anything else, or where it is not certain which bytes are the address.
-    fn of(expressions: &[u8], rule: &BanRule) -> Option<Self> {
-        let source = rule.source.filter(|net| net.prefix_len() == net.max_prefix_len())?;
-        if rule.end != End::Block {
-            return None;
-        }
-        let octets = octets(source.addr());
-        let address: &[u8] = octets.as_ref();
-        let mut places = (0..expressions.len()).filter(|at| expressions[*at..].starts_with(address));
-        let (at, None) = (places.next()?, places.next()) else { return None };
-        Some(Like {
-            before: expressions.get(..at)?.to_vec(),
-            width: address.len(),
-            behind: expressions.get(at + address.len()..)?.to_vec(),
-        })
+/// What other rules are compared with; `None` for a rule that does anything but block one address, or where it is not certain
+/// which bytes are that address.
+fn like(expressions: &[u8], rule: &BanRule) -> Option<Like> {
+    let source = rule.source.filter(|net| net.prefix_len() == net.max_prefix_len())?.addr();
+    if rule.end != End::Block {
+        return None;
     }
-
-    fn source(&self, expressions: &[u8]) -> Option<IpNet> {
-        let rest = expressions.strip_prefix(self.before.as_slice())?;
-        let (octets, behind) = rest.split_at_checked(self.width)?;
-        if behind == self.behind { address(octets).map(IpNet::from) } else { None }
-    }
+    let octets = octets(source);
+    let mut places = (0..expressions.len()).filter(|at| expressions[*at..].starts_with(octets.as_ref()));
+    let (at, None) = (places.next()?, places.next()) else { return None };
+    Like::new(expressions, at, source)
 }
 
 /// Looks at the backend's place; where it is unknown, at both, and the better answer counts.
@@ -298,7 +279,8 @@ fn rules(
     chain: &str,
 ) -> Result<Vec<BanRule>, Error> {
     let Some(tool) = place else {
-        return Ok(firewall.rules(&filter(family), chain)?.iter().map(of_kernel).collect());
+        let rules = firewall.rules(&Table::of_iptables(family), chain)?;
+        return Ok(rules.iter().map(|rule| of_expressions(&rule.rule.expressions)).collect());
     };
     if !has_filter(family) {
         return Ok(Vec::new());
@@ -306,12 +288,6 @@ fn rules(
     // All chains: a missing one would be a failure of the tool that looks like any other.
     let listed = output(tool, &["-w", "-S"])?;
     Ok(listed.lines().filter_map(|line| of_listing(line, chain)).collect())
-}
-
-/// Where iptables-nft has its rules.
-fn filter(family: Family) -> Table {
-    let family = if family == Family::Inet4 { TableFamily::Ip } else { TableFamily::Ip6 };
-    Table { family, name: "filter".to_owned() }
 }
 
 /// Whether iptables-legacy has the table `filter`. To ask the tool would make it.
@@ -322,10 +298,6 @@ pub(super) fn has_filter(family: Family) -> bool {
 }
 
 /// Reads a rule that iptables-nft made.
-fn of_kernel(rule: &KernelRule) -> BanRule {
-    of_expressions(&rule.rule.expressions)
-}
-
 fn of_expressions(expressions: &[Expression]) -> BanRule {
     let mut read = BanRule { source: None, set: None, unconditional: true, end: End::Nothing };
     let mut rest = expressions;
@@ -442,7 +414,7 @@ mod tests {
     use std::net::IpAddr;
 
     use super::*;
-    use crate::act::nft::encode::Writer;
+    use crate::act::nft::like::about_source as rule;
 
     #[test]
     fn listed_rules_are_read() {
@@ -472,26 +444,20 @@ mod tests {
 
     #[test]
     fn a_rule_like_the_last_is_read_by_its_address_alone_and_any_other_is_not() {
-        let rule = |value: &[u8], behind: &[Expression]| {
-            let mut writer = Writer::default();
-            Expression::Payload(Payload::SOURCE_V4).write(&mut writer, 0);
-            Expression::equal(value).write(&mut writer, 0);
-            for expression in behind {
-                expression.write(&mut writer, 0);
-            }
-            writer.bytes().to_vec()
-        };
-        let like = |raw: &[u8]| Like::of(raw, &of_expressions(&Expression::read_list(raw)));
+        let like = |raw: &[u8]| like(raw, &of_expressions(&Expression::read_list(raw)));
         let drop = [Expression::Counter, Expression::Verdict(Verdict::Drop)];
         let one = like(&rule(&[192, 0, 2, 1], &drop)).unwrap();
         for address in [[198, 51, 100, 7], [0, 0, 0, 0], [255, 255, 255, 255]] {
             let raw = rule(&address, &drop);
             let slowly = of_expressions(&Expression::read_list(&raw)).source;
-            assert_eq!((one.source(&raw), slowly), (Some(IpAddr::from(address).into()), slowly));
+            assert_eq!(
+                (one.address(&raw), slowly),
+                (Some(address.into()), Some(IpAddr::from(address).into()))
+            );
         }
         let accepts = rule(&[198, 51, 100, 7], &[Expression::Counter, Expression::Verdict(Verdict::Accept)]);
-        assert_eq!(one.source(&accepts), None);
-        assert_eq!(one.source(&rule(&[198, 51, 100], &drop)), None, "a network");
+        assert_eq!(one.address(&accepts), None);
+        assert_eq!(one.address(&rule(&[198, 51, 100], &drop)), None, "a network");
         assert!(like(&accepts).is_none() && like(&rule(&[198, 51, 100], &drop)).is_none());
         // These bytes stand elsewhere in a rule as well.
         assert!(like(&rule(&[0, 0, 0, 0], &drop)).is_none());

@@ -16,6 +16,7 @@ mod guard;
 mod ipset;
 mod iptables_readback;
 mod keep;
+mod like;
 mod matching;
 mod nft_readback;
 mod object;

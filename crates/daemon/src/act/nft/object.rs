@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use portcullis_jail::Family;
 
 use super::expression::Expression;
 use super::uapi::set_flag;
@@ -50,6 +51,14 @@ pub struct Table {
     pub family: TableFamily,
     /// Its name.
     pub name: String,
+}
+
+impl Table {
+    /// Where iptables-nft and ip6tables-nft have the rules that bans are among.
+    pub(super) fn of_iptables(family: Family) -> Self {
+        let family = if family == Family::Inet4 { TableFamily::Ip } else { TableFamily::Ip6 };
+        Table { family, name: "filter".to_owned() }
+    }
 }
 
 impl std::fmt::Display for Table {

@@ -17,7 +17,7 @@ use super::firewall::Firewall;
 use super::ipset;
 use super::iptables_readback::{Backend, BanChain, BanSet, blocked, has_filter, source};
 use super::nft_readback::BanNftSet;
-use super::object::{Element, KernelRule, Table, TableFamily};
+use super::object::{Element, KernelRule, Table};
 use super::readback::Readback;
 use super::tool::{self, Tool};
 
@@ -125,7 +125,7 @@ impl BanChain {
     fn bans(&self, firewall: &mut Firewall) -> Result<Vec<(IpNet, Place)>, Error> {
         match &self.backend {
             Backend::Nft => {
-                let rules = firewall.rules(&self.table(), &self.chain)?;
+                let rules = firewall.rules(&Table::of_iptables(self.family), &self.chain)?;
                 Ok(rules
                     .iter()
                     .filter_map(|rule| Some((of_kernel(rule)?, Place::Handle(rule.handle))))
@@ -147,7 +147,7 @@ impl BanChain {
             .iter()
             .filter_map(|place| if let Place::Handle(h) = place { Some(*h) } else { None })
             .collect();
-        delete_rules(firewall, &self.table(), &self.chain, &handles)?;
+        delete_rules(firewall, &Table::of_iptables(self.family), &self.chain, &handles)?;
         // Whoever puts rules into the chain remembers what it has.
         firewall.disturb();
         let lines = places
@@ -157,11 +157,6 @@ impl BanChain {
             Backend::Legacy(tool) => delete_listed(tool, self.family, lines),
             _ => Ok(()),
         }
-    }
-
-    fn table(&self) -> Table {
-        let family = if self.family == Family::Inet4 { TableFamily::Ip } else { TableFamily::Ip6 };
-        Table { family, name: "filter".to_owned() }
     }
 }
 

@@ -19,7 +19,7 @@ use super::error::Error;
 use super::firewall::Firewall;
 use super::iptables_readback::Backend;
 use super::tool::{Tool, resolve};
-use super::{ipset, object::Table, object::TableFamily};
+use super::{ipset, object::Table};
 use crate::act::preflight::{Kind, Known};
 
 /// One offender, and for how many seconds the kernel is to keep it (ipset only; 0 is for ever).
@@ -65,11 +65,7 @@ impl Direct {
                 _ => return None,
             },
             Kind::Chain => match Backend::of(&known.program, path) {
-                Backend::Nft => {
-                    let family = if family == Family::Inet4 { TableFamily::Ip } else { TableFamily::Ip6 };
-                    let table = Table { family, name: "filter".to_owned() };
-                    Place::Rules(Rules::new(table, known.chain.clone()))
-                }
+                Backend::Nft => Place::Rules(Rules::new(Table::of_iptables(family), known.chain.clone())),
                 Backend::Legacy(tool) => Place::Restore(Restore::new(&tool, family, known)?),
                 Backend::Unknown => return None,
             },

@@ -16,7 +16,8 @@ use crate::act::nft::encode::Writer;
 use crate::act::nft::error::Error;
 use crate::act::nft::expression::{Comparison, Expression, Payload, Verdict};
 use crate::act::nft::firewall::Firewall;
-use crate::act::nft::object::{Table, TableFamily, address as address_of, octets};
+use crate::act::nft::like::Like;
+use crate::act::nft::object::{Table, TableFamily, address, octets};
 use crate::act::nft::sweep::delete_rules;
 use crate::act::nft::uapi::attr;
 
@@ -29,8 +30,8 @@ pub(super) struct Rules {
     table: Table,
     chain: String,
     pattern: Option<Pattern>,
-    /// What the kernel lists behind the address of a rule that has met no packet yet: most need not be taken apart.
-    behind: Vec<u8>,
+    /// A rule of that pattern that has met no packet yet, as the kernel lists it: most are like it.
+    like: Option<Like>,
     remembered: Option<Remembered>,
 }
 
@@ -50,7 +51,7 @@ struct Pattern {
 
 impl Rules {
     pub(super) fn new(table: Table, chain: String) -> Self {
-        Rules { table, chain, pattern: None, behind: Vec::new(), remembered: None }
+        Rules { table, chain, pattern: None, like: None, remembered: None }
     }
 
     pub(super) fn has_learnt(&self) -> bool {
@@ -59,23 +60,24 @@ impl Rules {
 
     /// Whether it can write the rule of this ban: those for networks look different.
     pub(super) fn takes(&self, net: IpNet) -> bool {
-        host(net, self.width()).is_some()
+        self.is_host(net)
     }
 
     pub(super) fn learn(&mut self, firewall: &mut Firewall, net: IpNet) -> Result<(), Error> {
-        let width = self.width();
-        let Some(wanted) = host(net, width) else { return Ok(()) };
+        if !self.is_host(net) {
+            return Ok(());
+        }
         // The newest rule is the first.
         let rules = firewall.raw_rules(&self.table, &self.chain)?;
-        let read = |list: &[u8]| read(list, width).filter(|(found, _)| *found == wanted);
+        let read = |list: &[u8]| read(list, self.width()).filter(|(found, _)| *found == net.addr());
         let read =
             rules.iter().filter(|rule| !rule.noted).find_map(|rule| Some((rule, read(&rule.expressions)?)));
-        if let Some((rule, (_, pattern))) = read {
-            self.behind = rule.expressions.get(pattern.before.len() + width..).unwrap_or_default().to_vec();
-            self.pattern = Some(pattern);
-        } else {
-            self.pattern = None;
-        }
+        (self.like, self.pattern) = match read {
+            Some((rule, (address, pattern))) => {
+                (Like::new(&rule.expressions, pattern.before.len(), address), Some(pattern))
+            }
+            None => (None, None),
+        };
         Ok(())
     }
 
@@ -138,11 +140,11 @@ impl Rules {
         let width = self.width();
         let mut present: HashMap<_, Vec<u64>> = HashMap::new();
         for rule in firewall.raw_rules(&self.table, &self.chain)? {
-            let address = pattern.quickly(&self.behind, &rule.expressions, width).or_else(|| {
+            let address = self.like.as_ref().and_then(|like| like.address(&rule.expressions)).or_else(|| {
                 let (address, found) = read(&rule.expressions, width)?;
                 (found == *pattern).then_some(address)
             });
-            if let Some(address) = address.as_deref().and_then(address_of) {
+            if let Some(address) = address {
                 present.entry(address).or_default().push(rule.handle);
             }
         }
@@ -155,10 +157,12 @@ impl Rules {
     }
 
     fn address(&self, net: IpNet) -> Result<IpAddr, Error> {
-        match host(net, self.width()) {
-            Some(_) => Ok(net.addr()),
-            None => Err(Error::NotAnAddress(net.to_string())),
-        }
+        if self.is_host(net) { Ok(net.addr()) } else { Err(Error::NotAnAddress(net.to_string())) }
+    }
+
+    /// Whether it is a single address of the chain's family. Rules for networks look different.
+    fn is_host(&self, net: IpNet) -> bool {
+        net.prefix_len() == net.max_prefix_len() && usize::from(net.max_prefix_len()) == self.width() * 8
     }
 
     /// Bytes of an address.
@@ -168,26 +172,13 @@ impl Rules {
 }
 
 impl Pattern {
-    /// The address of a rule that the kernel lists to the byte like the one that was learnt from.
-    fn quickly(&self, behind: &[u8], list: &[u8], width: usize) -> Option<Vec<u8>> {
-        let rest = list.strip_prefix(self.before.as_slice())?;
-        let (address, rest) = rest.split_at_checked(width)?;
-        (!behind.is_empty() && rest == behind).then(|| address.to_vec())
-    }
-
     fn length(&self) -> usize {
         self.before.len() + self.behind.len()
     }
 }
 
-/// The octets of a single address of this width. Rules for networks look different.
-fn host(net: IpNet, width: usize) -> Option<Vec<u8>> {
-    let single = net.prefix_len() == net.max_prefix_len();
-    Some(octets(net.addr()).as_ref().to_vec()).filter(|octets| single && octets.len() == width)
-}
-
 /// The address that a rule blocks, and the rule without it. `None` for a rule that asks anything else, or does not block.
-fn read(list: &[u8], width: usize) -> Option<(Vec<u8>, Pattern)> {
+fn read(list: &[u8], width: usize) -> Option<(IpAddr, Pattern)> {
     let expressions = Expression::read_list(list);
     let source = if width == 16 { Payload::SOURCE_V6 } else { Payload::SOURCE_V4 };
     let [Expression::Payload(payload), Expression::Compare(Comparison::Equal, value), rest @ ..] =
@@ -208,7 +199,7 @@ fn read(list: &[u8], width: usize) -> Option<(Vec<u8>, Pattern)> {
     {
         return None;
     }
-    address_of(value)?;
+    let address = address(value)?;
     let (mut before, mut behind) = (Writer::default(), Writer::default());
     for (index, piece) in pieces(list).enumerate() {
         let part = if index < 2 { &mut before } else { &mut behind };
@@ -220,7 +211,7 @@ fn read(list: &[u8], width: usize) -> Option<(Vec<u8>, Pattern)> {
         }
     }
     let pattern = Pattern { before: before.bytes().to_vec(), behind: behind.bytes().to_vec() };
-    Some((value.clone(), pattern))
+    Some((address, pattern))
 }
 
 fn is_counter(piece: &[u8]) -> bool {
@@ -232,32 +223,24 @@ fn is_counter(piece: &[u8]) -> bool {
 mod tests {
     use super::*;
     use crate::act::nft::expression::Reject;
-
-    fn rule(value: &[u8], behind: &[Expression]) -> Vec<u8> {
-        let mut writer = Writer::default();
-        Expression::Payload(Payload::SOURCE_V4).write(&mut writer, 0);
-        Expression::equal(value).write(&mut writer, 0);
-        for expression in behind {
-            expression.write(&mut writer, 0);
-        }
-        writer.bytes().to_vec()
-    }
+    use crate::act::nft::like::about_source as rule;
 
     #[test]
     fn a_rule_is_its_address_and_what_stands_around_it() {
         let end = [Expression::Counter, Expression::Reject(Reject::PORT_UNREACHABLE_V4)];
         let (one, other) = (rule(&[192, 0, 2, 1], &end), rule(&[198, 51, 100, 7], &end));
         let (address, pattern) = read(&one, 4).unwrap();
-        assert_eq!(address, [192, 0, 2, 1]);
+        assert_eq!(address, IpAddr::from([192, 0, 2, 1]));
         let rewritten = [pattern.before.as_slice(), &[198, 51, 100, 7], &pattern.behind].concat();
         assert_eq!(rewritten, other);
         assert_eq!(read(&other, 4).unwrap().1, pattern);
         // Without being taken apart, but only where nothing else differs.
-        let behind = &one[pattern.before.len() + 4..];
-        assert_eq!(pattern.quickly(behind, &other, 4).unwrap(), [198, 51, 100, 7]);
+        let like = Like::new(&one, pattern.before.len(), address).unwrap();
+        assert_eq!(like.address(&other), Some([198, 51, 100, 7].into()));
         let dropped = rule(&[198, 51, 100, 7], &[Expression::Counter, Expression::Verdict(Verdict::Drop)]);
-        assert_eq!(pattern.quickly(behind, &dropped, 4), None);
-        assert_eq!(pattern.quickly(&[], &pattern.before, 4), None);
+        assert_eq!(like.address(&dropped), None);
+        assert_eq!(like.address(&pattern.before), None);
+        assert!(Like::new(&other, pattern.before.len(), address).is_none(), "another's");
     }
 
     #[test]
