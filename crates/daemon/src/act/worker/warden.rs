@@ -74,30 +74,40 @@ pub(super) fn start(shelter: Arc<Shelter>, roll: Roll) -> std::io::Result<()> {
                 shelter.clear_left();
             }
             let round = Instant::now() + rest.filter(|rest| !rest.is_zero()).unwrap_or(ROUND);
-            loop {
-                let rest = round.saturating_duration_since(Instant::now()).min(SOON);
-                match listening.as_mut().map(|(_, events)| events.changed(rest)) {
-                    Some(Ok(Some(_))) => {
-                        std::thread::sleep(SETTLE);
-                        break;
-                    }
-                    Some(Ok(None)) => {}
-                    // Without the kernel's word, by the clock alone.
-                    Some(Err(_)) | None => {
-                        listening = None;
-                        std::thread::sleep(rest);
-                    }
-                }
-                if shelter.was_deaf() || Instant::now() >= round {
-                    break;
-                }
+            until_changed(&mut listening, round, &shelter, || {
                 if !busy.is_empty() {
                     busy = roll.call(Some(&busy));
                 }
-            }
+            });
             busy = roll.call(None);
             std::thread::sleep(PAUSE);
         }
     })?;
     Ok(())
+}
+
+/// Waits until the kernel tells of a change, others may have changed something unheard, or this moment comes. `meanwhile` has
+/// its turn now and then.
+fn until_changed(
+    listening: &mut Option<(u32, Events)>,
+    end: Instant,
+    shelter: &Shelter,
+    mut meanwhile: impl FnMut(),
+) {
+    loop {
+        let rest = end.saturating_duration_since(Instant::now()).min(SOON);
+        match listening.as_mut().map(|(_, events)| events.changed(rest)) {
+            Some(Ok(Some(_))) => return std::thread::sleep(SETTLE),
+            Some(Ok(None)) => {}
+            // Without the kernel's word, by the clock alone.
+            Some(Err(_)) | None => {
+                *listening = None;
+                std::thread::sleep(rest);
+            }
+        }
+        if shelter.was_deaf() || Instant::now() >= end {
+            return;
+        }
+        meanwhile();
+    }
 }
