@@ -61,9 +61,6 @@ struct Dating {
     parsed: Option<(Fields, Timestamp, Result<Timestamp, DateError>)>,
     /// The last text of which no more was known, with its answer.
     read: Option<(String, Timestamp, Result<Timestamp, DateError>)>,
-    /// When it was asked what time the date tells that was found and remembered last, and the answer; `None` when there
-    /// was none.
-    burst: Option<(Timestamp, Timestamp)>,
 }
 
 /// The settings of dates, and what is remembered of the lines before. Two that are equal find the same dates in whatever
@@ -75,6 +72,18 @@ struct Memory {
     detector: Option<Detector>,
     last: Option<Timestamp>,
     last_text: String,
+    burst: Burst,
+}
+
+/// When it was asked what time the date tells that the detector found last, and the answer; `None` when there was none.
+#[derive(Clone, Debug, Default)]
+struct Burst(Option<(Timestamp, Timestamp)>);
+
+impl PartialEq for Burst {
+    /// It makes no difference for what is found.
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// The dates of a page's lines, as somebody found them.
@@ -112,7 +121,6 @@ impl Clock {
                 zones: Zones::new(TimeZone::UTC, None),
                 parsed: None,
                 read: None,
-                burst: None,
             },
             page: None,
             told: [None; 4],
@@ -197,8 +205,7 @@ impl Clock {
             self.integer =
                 memory.detector.as_ref().is_some_and(|detector| detector.is_integer(line, &found, zones));
         }
-        self.dating.remember(text, time);
-        self.dating.burst = Some((at.now, time));
+        self.dating.remember(text, time, Some(at.now));
         Dated {
             before: &line[..start],
             date: DateText::Own(text),
@@ -243,8 +250,6 @@ impl Clock {
             return false;
         }
         self.dating.memory.clone_from(&dates.after);
-        // It was another date's.
-        self.dating.burst = None;
         self.timeless = false;
         self.page = Some(dates);
         true
@@ -286,7 +291,7 @@ impl Clock {
 
     /// A date that came with the line (a journal's).
     pub(super) fn given<'l>(&mut self, date: &'l str, line: &'l str, time: Timestamp) -> Dated<'l> {
-        self.dating.remember(date, time);
+        self.dating.remember(date, time, None);
         Dated { before: "", date: DateText::Own(date), after: line, time: Some(time), undated: false }
     }
 
@@ -415,13 +420,13 @@ impl Dating {
     }
 
     fn find(&mut self, line: &str, at: &Moment) -> Option<Found> {
-        self.burst = None;
+        self.memory.burst = Burst(None);
         self.detector(at.now)?.find(line, at.now)
     }
 
     /// The date of a line that begins like the last one: where it is, and the time that it tells. It is remembered.
     fn again(&mut self, line: &str, at: &Moment) -> Option<(usize, usize, Timestamp)> {
-        let (_, time) = self.burst.filter(|(now, _)| *now == at.now)?;
+        let (_, time) = self.memory.burst.0.filter(|(now, _)| *now == at.now)?;
         let (start, end, same) = self.memory.detector.as_mut()?.again(line, at.now)?;
         self.memory.last = Some(time);
         if !same {
@@ -432,11 +437,12 @@ impl Dating {
 
     /// Forgets what dates tell.
     fn forget(&mut self) {
-        (self.parsed, self.read, self.burst) = (None, None, None);
+        (self.parsed, self.read, self.memory.burst) = (None, None, Burst(None));
     }
 
-    fn remember(&mut self, text: &str, time: Timestamp) {
-        self.burst = None;
+    /// Remembers a line's date. `asked`: when that was, if it is the date that the detector found last.
+    fn remember(&mut self, text: &str, time: Timestamp, asked: Option<Timestamp>) {
+        self.memory.burst = Burst(asked.map(|now| (now, time)));
         self.memory.last = Some(time);
         if self.memory.last_text != text {
             text.clone_into(&mut self.memory.last_text);
@@ -490,8 +496,7 @@ impl Dating {
                 None => {
                     let found = self.find(line, at).filter(|found| found.start < found.end)?;
                     let time = self.parse(line, &found, at).ok()?;
-                    self.remember(&line[found.start..found.end], time);
-                    self.burst = Some((at.now, time));
+                    self.remember(&line[found.start..found.end], time, Some(at.now));
                     (found.start, found.end, time)
                 }
             };

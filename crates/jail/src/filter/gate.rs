@@ -214,10 +214,7 @@ fn combined(prefregex: Option<&Regex>, around: Option<&Around>, failregex: &Rege
     // Without content both are searched in the whole text, each for itself.
     let Some((prefregex, content)) = prefregex.and_then(|regex| Some((regex, regex.group("content")?)))
     else {
-        return unanchored(
-            failregex.node(),
-            superset(&up_to_last_text(failregex.node()), Scene::Whole, None),
-        );
+        return beginning(failregex, Scene::Whole);
     };
     if !always_cut(prefregex.node(), content) {
         return Hir::alternation(vec![
@@ -226,7 +223,7 @@ fn combined(prefregex: Option<&Regex>, around: Option<&Around>, failregex: &Rege
         ]);
     }
     let scene = if reaches_end(prefregex.node(), content) { Scene::Rest } else { Scene::Piece };
-    let piece = unanchored(failregex.node(), superset(&up_to_last_text(failregex.node()), scene, None));
+    let piece = beginning(failregex, scene);
     let whole = match around {
         Some(Around { before, behind }) => {
             Hir::concat(before.iter().cloned().chain([piece]).chain(behind.iter().cloned()).collect())
@@ -336,6 +333,11 @@ fn has_text(node: &Node) -> bool {
         }
         _ => false,
     }
+}
+
+/// The text that a regex needs, at least, up to its last certain text.
+fn beginning(regex: &Regex, scene: Scene) -> Hir {
+    unanchored(regex.node(), superset(&up_to_last_text(regex.node()), scene, None))
 }
 
 /// The text that a regex needs, at least.

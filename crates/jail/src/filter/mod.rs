@@ -14,6 +14,7 @@ mod explain;
 mod gate;
 mod identity;
 mod judge;
+mod mix;
 mod nearest;
 mod python;
 mod rule;

@@ -4,12 +4,14 @@
 //! asked for. When the automaton empties its cache, the table is emptied too: what was known of states is void then.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::BuildHasherDefault;
 
 use regex_automata::Anchored;
 use regex_automata::hybrid::LazyStateID;
 use regex_automata::hybrid::dfa::{Cache, DFA};
 use regex_automata::util::start;
+
+use super::mix::Mix;
 
 /// Where a step leads: the place of a row, or that with flags, or something else to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,27 +83,6 @@ pub(super) struct Table {
     matches: Vec<u64>,
     words: usize,
     start: Option<Entry>,
-}
-
-/// Mixes the numbers of states, quickly. (Nobody gains by collisions: states are numbered as they are met.)
-#[derive(Clone, Debug, Default)]
-struct Mix(u64);
-
-impl Hasher for Mix {
-    fn finish(&self) -> u64 {
-        // The numbers are multiples of a power of two: the low bits say nothing.
-        self.0.rotate_left(26)
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u32(u32::from(*byte));
-        }
-    }
-
-    fn write_u32(&mut self, number: u32) {
-        self.0 = (self.0.rotate_left(5) ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
 }
 
 impl Table {

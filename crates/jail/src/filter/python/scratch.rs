@@ -1,11 +1,12 @@
 //! What a search of the backtracking engine writes: where groups matched, what is still to be tried, what failed before.
 
 use std::collections::HashSet;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::BuildHasherDefault;
 
 use regex_automata::util::primitives::NonMaxUsize;
 
 use super::program::MOST_REFERENCED;
+use crate::filter::mix::Mix;
 
 /// No place. Texts are shorter, see [`super::backtrack::search`].
 pub(super) const NONE: u32 = u32::MAX;
@@ -58,26 +59,6 @@ pub(super) struct State {
     pub(super) choice: u32,
     pub(super) at: u32,
     pub(super) spans: [(u32, u32); MOST_REFERENCED],
-}
-
-/// Mixes numbers, quickly. (The states of one search are few, and forgotten after it: nobody gains by collisions.)
-#[derive(Clone, Debug, Default)]
-pub(super) struct Mix(u64);
-
-impl Hasher for Mix {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u32(u32::from(*byte));
-        }
-    }
-
-    fn write_u32(&mut self, number: u32) {
-        self.0 = (self.0.rotate_left(5) ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
 }
 
 /// How many states are remembered in one search, and how many places for them are kept for the next one.
