@@ -12,7 +12,7 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use portcullis_compliance::{Peer, Who};
+use portcullis_compliance::{Peer, Random, Who};
 
 mod logs;
 
@@ -69,13 +69,10 @@ fn catching_up(lines: usize) -> (f64, f64, f64) {
     let kind = logs::KINDS.iter().find(|kind| kind.filter == FILTERS[0]).expect("a log for it");
     // Nine lines of ten are nobody's business, as in most logs.
     let text = kind.log(lines / 4, &jiff::Zoned::now(), 600, 3);
-    let mut random = 0_u64;
+    let mut random = Random::new(1);
     let rare: Vec<&str> = text
         .lines()
-        .filter(|line| {
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            !(line.contains(" from ") && line.contains("sshd")) || random >> 62 == 0
-        })
+        .filter(|line| !(line.contains(" from ") && line.contains("sshd")) || random.once_in(4))
         .collect();
     let count = rare.len() * 4;
     peer.write("all.log", &format!("{}\n", rare.join("\n")).repeat(4));
