@@ -25,21 +25,35 @@ const MOST_WORDS: usize = 1 << 23;
 
 /// A first try without the memory may take so many steps, and so many more for each byte.
 const QUICK: u64 = 512;
-const QUICK_PER_BYTE: u64 = 16;
+const QUICK_PER_BYTE: u64 = 8;
 /// The same on a text that is long: it is lost time where it is not enough.
 const BRIEF_PER_BYTE: u64 = 4;
 
-/// Whether a search may begin without the memory.
+/// Whether a first try has time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Haste {
-    /// Without the memory first; with it when that takes long.
     Quick,
-    /// With the memory at once.
-    #[cfg(test)]
-    Careful,
+    Brief,
 }
 
-/// Searches `text`; the spans of the groups are then the scratch's.
+/// Searches `text` without the memory, for as many steps as most texts need; the spans of the groups are then the scratch's.
+///
+/// # Errors
+/// When that is not enough, for this pattern or this text.
+pub(super) fn search_hastily(
+    program: &Program,
+    scratch: &mut Scratch,
+    text: &str,
+    haste: Haste,
+) -> Result<bool, TooHard> {
+    if text.len() >= NONE as usize || program.memory.is_none() {
+        return Err(TooHard);
+    }
+    let per_byte = if haste == Haste::Quick { QUICK_PER_BYTE } else { BRIEF_PER_BYTE };
+    search_with::<false>(program, scratch, text, QUICK + per_byte * text.len() as u64)
+}
+
+/// The same with the memory.
 ///
 /// # Errors
 /// When the search takes more than `limit` steps, or the text is longer than 4 GiB.
@@ -48,30 +62,11 @@ pub(super) fn search(
     scratch: &mut Scratch,
     text: &str,
     limit: u64,
-    haste: Haste,
 ) -> Result<bool, TooHard> {
     if text.len() >= NONE as usize {
         return Err(TooHard);
     }
-    let quick = QUICK + QUICK_PER_BYTE * text.len() as u64;
-    if haste == Haste::Quick
-        && program.memory.is_some()
-        && let Ok(found) = search_with::<false>(program, scratch, text, quick.min(limit))
-    {
-        return Ok(found);
-    }
     search_with::<true>(program, scratch, text, limit)
-}
-
-/// The same without the memory, for as many steps as most texts need, however long they are.
-///
-/// # Errors
-/// When that is not enough: another engine is to have it.
-pub(super) fn search_briefly(program: &Program, scratch: &mut Scratch, text: &str) -> Result<bool, TooHard> {
-    if text.len() >= NONE as usize || program.memory.is_none() {
-        return Err(TooHard);
-    }
-    search_with::<false>(program, scratch, text, QUICK + BRIEF_PER_BYTE * text.len() as u64)
 }
 
 fn search_with<const REMEMBER: bool>(

@@ -119,12 +119,88 @@ impl Follow {
     }
 }
 
+/// Whether a loop over this set may end only where its set does, because what would be left of the set then is taken by another
+/// loop over the same set: `\s+(?:\s*a)?b` need not try the blanks in several ways. What comes behind begins with nothing
+/// of the set, or with that loop.
+fn is_absorbed(program: &Program, place: usize, set: usize, firm: &[bool]) -> bool {
+    let mut inside = Peek::default();
+    inside.add_set(&program.sets[set]);
+    let apart = |one: &dyn Fn(&mut Peek)| {
+        let mut other = Peek::default();
+        one(&mut other);
+        other.is_disjoint(&inside)
+    };
+    // Whether something before looked at the place.
+    let mut todo = vec![(place + 1, false)];
+    let mut seen: Vec<(usize, bool)> = Vec::new();
+    while let Some((step, looked)) = todo.pop() {
+        if seen.contains(&(step, looked)) {
+            continue;
+        }
+        if seen.len() >= FAR {
+            return false;
+        }
+        seen.push((step, looked));
+        let apart = match &program.steps[step] {
+            Step::Byte(byte) => apart(&|peek| peek.add(*byte)),
+            Step::Text(text) => apart(&|peek| text.bytes().take(1).for_each(|byte| peek.add(byte))),
+            Step::Set(set) | Step::Span { set, one: true, .. } => {
+                apart(&|peek| peek.add_set(&program.sets[*set]))
+            }
+            Step::Span { set: other, memo, most, .. } => {
+                let takes_all = *other == set && *most == usize::MAX && firm[*memo] && !looked;
+                if !takes_all {
+                    todo.push((step + 1, looked));
+                }
+                takes_all || apart(&|peek| peek.add_set(&program.sets[*other]))
+            }
+            Step::Lazy { set, .. } => {
+                todo.push((step + 1, looked));
+                apart(&|peek| peek.add_set(&program.sets[*set]))
+            }
+            Step::Assert(_) => {
+                todo.push((step + 1, true));
+                true
+            }
+            Step::Look { next, .. } => {
+                todo.push((*next as usize, true));
+                true
+            }
+            Step::Save(_) => {
+                todo.push((step + 1, looked));
+                true
+            }
+            Step::Split { first, second, .. } => {
+                todo.extend([(*first, looked), (*second, looked)]);
+                true
+            }
+            Step::Jump(to) => {
+                todo.push((*to, looked));
+                true
+            }
+            Step::Enter { .. }
+            | Step::Head { .. }
+            | Step::Atomic { .. }
+            | Step::Backref { .. }
+            | Step::Condition { .. }
+            | Step::Match => false,
+        };
+        if !apart {
+            return false;
+        }
+    }
+    true
+}
+
 /// What follows each loop over one character, by the loop's number.
 pub(super) fn follows(program: &Program) -> Vec<Follow> {
     let mut follows = vec![Follow::default(); program.memos];
+    let firm: Vec<bool> = program.peeks.iter().map(|[_, inside]| inside.is_nothing()).collect();
     for (place, step) in program.steps.iter().enumerate() {
         if let Step::Span { memo, .. } | Step::Lazy { memo, .. } = *step {
-            follows[memo] = Follow::new(program, place, program.peeks[memo][1].is_nothing());
+            let absorbed = matches!(*step, Step::Span { set, most: usize::MAX, .. }
+                if program.referenced.is_empty() && is_absorbed(program, place, set, &firm));
+            follows[memo] = Follow::new(program, place, firm[memo] || absorbed);
         }
     }
     follows

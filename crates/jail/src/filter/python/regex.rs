@@ -17,9 +17,11 @@ use crate::failure::Name;
 
 /// How many steps the exact engine may take for one search.
 pub(crate) const STEPS: u64 = 1_000_000;
-/// Up to this many bytes the exact engine is the quicker one: it begins at once, where the linear engine finds the end
+/// Up to this many bytes the exact engine has time for a first try: it begins at once, where the linear engine finds the end
 /// first and the groups then.
 const SHORT: usize = 16 * 1024;
+/// Up to this many bytes it is the quicker one with its memory, too.
+const TINY: usize = 1024;
 
 /// A pattern in Python's dialect. What a search needs to write is the caller's, so that jails and threads can share it.
 pub(crate) struct Regex {
@@ -149,16 +151,12 @@ impl Regex {
     /// # Errors
     /// When the step limit was reached, which only patterns with back-references can bring about.
     pub(crate) fn search(&self, text: &str, scratch: &mut Scratch) -> Result<bool, TooHard> {
-        if text.len() <= SHORT
-            && let Ok(found) = self.search_exact(text, scratch, Haste::Quick)
-        {
+        let haste = if text.len() <= SHORT { Haste::Quick } else { Haste::Brief };
+        if let Ok(found) = self.search_hastily(text, scratch, haste) {
             return Ok(found);
         }
-        // Most of what is long is one loop over it.
-        let program = self.exact.get_or_init(|| program::compile(&self.node, self.groups));
-        if text.len() > SHORT
-            && let Some(program) = program
-            && let Ok(found) = backtrack::search_briefly(program, scratch, text)
+        if text.len() <= TINY
+            && let Ok(found) = self.search_exact(text, scratch)
         {
             return Ok(found);
         }
@@ -176,19 +174,27 @@ impl Regex {
                 linear.regex.search_slots(&Input::new(text), slots).is_some()
             }));
         }
-        self.search_exact(text, scratch, Haste::Quick)
+        self.search_exact(text, scratch)
     }
 
-    /// The same through the backtracking engine.
-    pub(super) fn search_exact(
+    /// The same through the backtracking engine, with its memory.
+    pub(super) fn search_exact(&self, text: &str, scratch: &mut Scratch) -> Result<bool, TooHard> {
+        backtrack::search(self.program()?, scratch, text, STEPS)
+    }
+
+    /// The same without, as far as that goes.
+    pub(super) fn search_hastily(
         &self,
         text: &str,
         scratch: &mut Scratch,
         haste: Haste,
     ) -> Result<bool, TooHard> {
+        backtrack::search_hastily(self.program()?, scratch, text, haste)
+    }
+
+    fn program(&self) -> Result<&Program, TooHard> {
         let program = self.exact.get_or_init(|| program::compile(&self.node, self.groups));
-        let Some(program) = program else { return Err(TooHard) };
-        backtrack::search(program, scratch, text, STEPS, haste)
+        program.as_ref().ok_or(TooHard)
     }
 }
 
