@@ -2,7 +2,8 @@
 
 use memchr::{memchr, memchr_iter};
 
-use super::shape::{Answer, Seen, Shape, at, at_beginning, is_word};
+use super::cursor::is_word;
+use super::shape::{Answer, Seen, Shape, at, at_beginning};
 
 /// No shape has more bytes before its first colon.
 const BEFORE_COLON: usize = 40;

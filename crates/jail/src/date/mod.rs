@@ -5,6 +5,7 @@
 //! matched need it. What is accepted, which template wins and how its memory works are Fail2ban 1.0.2's.
 
 mod civil;
+mod cursor;
 mod detector;
 mod field;
 mod hand;

@@ -7,8 +7,8 @@
 use std::sync::{Arc, PoisonError, TryLockError};
 
 use super::clock::Dates;
-use super::judge::Moment;
 use super::settings::Filter;
+use super::verdict::Moment;
 use crate::Page;
 
 /// What became of looking ahead at a page.

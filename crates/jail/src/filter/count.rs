@@ -7,9 +7,9 @@
 use portcullis_value::Value;
 
 use super::counted::{Keys, Told};
-use super::judge::Moment;
 use super::rule::{Key, Wanted};
 use super::settings::Filter;
+use super::verdict::Moment;
 use super::walk::{Text, without_date};
 use super::{UseDns, identity};
 use crate::failure::Data;

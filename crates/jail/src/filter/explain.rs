@@ -1,8 +1,8 @@
 //! What becomes of a line, step by step: for people who ask why somebody is banned, or not.
 
-use super::judge::{Moment, Verdict};
 use super::nearest;
 use super::settings::Filter;
+use super::verdict::{Moment, Verdict};
 use crate::{Outside, Timestamp};
 
 /// A line's way through a filter.

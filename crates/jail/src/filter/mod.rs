@@ -21,6 +21,7 @@ mod rule;
 mod settings;
 mod table;
 mod tags;
+mod verdict;
 mod walk;
 mod window;
 
@@ -30,6 +31,6 @@ pub use count::{Counted, CountedHit, Finds, Stamps};
 pub use engines::{Carried, Engine};
 pub use explain::{DateCut, Explanation, Nearest};
 pub use identity::UseDns;
-pub use judge::{DatedLine, Hit, Moment, Status, Verdict};
 pub use settings::{Counters, Filter, LONGEST_LINE, RegexError};
 pub use tags::written;
+pub use verdict::{DatedLine, Hit, Moment, Status, Verdict};
