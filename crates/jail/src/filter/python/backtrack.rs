@@ -26,31 +26,16 @@ const MOST_WORDS: usize = 1 << 23;
 /// A first try without the memory may take so many steps, and so many more for each byte.
 const QUICK: u64 = 512;
 const QUICK_PER_BYTE: u64 = 8;
-/// The same on a text that is long: it is lost time where it is not enough.
-const BRIEF_PER_BYTE: u64 = 4;
-
-/// Whether a first try has time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Haste {
-    Quick,
-    Brief,
-}
 
 /// Searches `text` without the memory, for as many steps as most texts need; the spans of the groups are then the scratch's.
 ///
 /// # Errors
 /// When that is not enough, for this pattern or this text.
-pub(super) fn search_hastily(
-    program: &Program,
-    scratch: &mut Scratch,
-    text: &str,
-    haste: Haste,
-) -> Result<bool, TooHard> {
+pub(super) fn search_hastily(program: &Program, scratch: &mut Scratch, text: &str) -> Result<bool, TooHard> {
     if text.len() >= NONE as usize || program.memory.is_none() {
         return Err(TooHard);
     }
-    let per_byte = if haste == Haste::Quick { QUICK_PER_BYTE } else { BRIEF_PER_BYTE };
-    search_with::<false>(program, scratch, text, QUICK + per_byte * text.len() as u64)
+    search_with::<false>(program, scratch, text, QUICK + QUICK_PER_BYTE * text.len() as u64)
 }
 
 /// The same with the memory.

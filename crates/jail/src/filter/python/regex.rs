@@ -7,7 +7,7 @@ use regex_automata::meta;
 use regex_automata::{Input, util::syntax};
 
 use super::ast::{Greed, Node};
-use super::backtrack::{self, Haste, TooHard};
+use super::backtrack::{self, TooHard};
 use super::linear::{self, Demands};
 use super::parse::{self, Error, Flags, Parsed};
 use super::program::{self, Program};
@@ -17,11 +17,9 @@ use crate::failure::Name;
 
 /// How many steps the exact engine may take for one search.
 pub(crate) const STEPS: u64 = 1_000_000;
-/// Up to this many bytes the exact engine has time for a first try: it begins at once, where the linear engine finds the end
-/// first and the groups then.
-const SHORT: usize = 16 * 1024;
-/// Up to this many bytes it is the quicker one with its memory, too.
-const TINY: usize = 1024;
+/// Up to this many bytes the exact engine with its memory is quicker than the linear one, which finds the end first and the
+/// groups then.
+const SHORT: usize = 1024;
 
 /// A pattern in Python's dialect. What a search needs to write is the caller's, so that jails and threads can share it.
 pub(crate) struct Regex {
@@ -151,11 +149,10 @@ impl Regex {
     /// # Errors
     /// When the step limit was reached, which only patterns with back-references can bring about.
     pub(crate) fn search(&self, text: &str, scratch: &mut Scratch) -> Result<bool, TooHard> {
-        let haste = if text.len() <= SHORT { Haste::Quick } else { Haste::Brief };
-        if let Ok(found) = self.search_hastily(text, scratch, haste) {
+        if let Ok(found) = self.search_hastily(text, scratch) {
             return Ok(found);
         }
-        if text.len() <= TINY
+        if text.len() <= SHORT
             && let Ok(found) = self.search_exact(text, scratch)
         {
             return Ok(found);
@@ -183,13 +180,8 @@ impl Regex {
     }
 
     /// The same without, as far as that goes.
-    pub(super) fn search_hastily(
-        &self,
-        text: &str,
-        scratch: &mut Scratch,
-        haste: Haste,
-    ) -> Result<bool, TooHard> {
-        backtrack::search_hastily(self.program()?, scratch, text, haste)
+    pub(super) fn search_hastily(&self, text: &str, scratch: &mut Scratch) -> Result<bool, TooHard> {
+        backtrack::search_hastily(self.program()?, scratch, text)
     }
 
     fn program(&self) -> Result<&Program, TooHard> {

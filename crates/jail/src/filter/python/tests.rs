@@ -5,7 +5,6 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde_json::{Value, json};
 
-use super::backtrack::Haste;
 use super::{Captures, Regex, Scratch, TooHard};
 use crate::filter::gate::Gate;
 
@@ -96,7 +95,7 @@ fn ours(pattern: &str, multiline: bool, texts: &[String]) -> [Value; 3] {
             [
                 all(&|text, scratch| regex.search_linear(text, scratch)),
                 all(&|text, scratch| {
-                    let quick = regex.search_hastily(text, scratch, Haste::Quick);
+                    let quick = regex.search_hastily(text, scratch);
                     quick.or_else(|TooHard| regex.search_exact(text, scratch))
                 }),
                 all(&|text, scratch| regex.search_exact(text, scratch)),
