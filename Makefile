@@ -6,7 +6,7 @@ NEXTEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo yes)
 TESTS_MAY = --allow clippy::unwrap_used --allow clippy::expect_used --allow clippy::panic
 SCRIPTS = fuzz/run compliance/fetch compliance/hosts compliance/licences compliance/tally demo/run packaging/install .ci/run
 
-.PHONY: help demo test check fmt lint deny bench fuzz fetch release install clean-fetched
+.PHONY: help demo test test-newer check fmt lint deny bench fuzz fetch release install clean-fetched
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,10 @@ else
 endif
 	cargo test --workspace --doc --quiet
 	@compliance/tally
+
+test-newer: ## The sample corpus, dates, counting and encodings once more, held to Fail2ban 1.1 (of Debian 13)
+	@compliance/fetch tools newer
+	FAIL2BAN=1.1 cargo test --package portcullis-compliance --test samples --test dates --test counting --test encodings
 
 check: fmt lint deny test ## What must hold before a commit: format, lints, licences, tests
 
@@ -66,4 +70,4 @@ install: ## The release binary and its unit, below DESTDIR (see packaging/)
 	packaging/install
 
 clean-fetched: ## Remove what `make fetch` has fetched
-	rm -rf target/genuine target/tools target/clients target/shells target/apt
+	rm -rf target/genuine target/newer target/tools target/clients target/shells target/apt

@@ -380,7 +380,7 @@ fn link_programs(dir: &Path, who: Who) {
         match who {
             // The genuine programs find their modules beside themselves, so a link will not do.
             Who::Genuine => {
-                let program = workspace().join("target/genuine/bin").join(name);
+                let program = genuine_root().unwrap().with_file_name("bin").join(name);
                 std::fs::write(&link, format!("#!/bin/sh\nexec {} \"$@\"\n", program.display())).unwrap();
                 let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
                 std::fs::set_permissions(&link, mode).unwrap();

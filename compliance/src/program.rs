@@ -30,7 +30,8 @@ pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
-/// Where the genuine package lies unpacked: `etc/fail2ban`, `usr/bin`, ...
+/// Where the genuine package lies unpacked: `etc/fail2ban`, `usr/bin`, ...; its programs, ready to be run, are in `bin` beside
+/// it. The reference is 1.0.2, unless `FAIL2BAN=1.1` asks for the newer one.
 ///
 /// # Errors
 /// Why it cannot be had here: it could not be fetched, or it is another version.
@@ -38,14 +39,20 @@ pub fn genuine_root() -> Result<PathBuf, String> {
     static FETCHED: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     FETCHED
         .get_or_init(|| {
-            fetch("genuine")?;
-            let version = std::fs::read_to_string(workspace().join("target/genuine/stamp"))
-                .map_err(|error| format!("target/genuine/stamp: {error}"))?;
+            let (part, reference) = match std::env::var("FAIL2BAN").as_deref() {
+                Err(_) => ("genuine", "1.0.2"),
+                Ok("1.1") => ("newer", "1.1.0"),
+                Ok(other) => return Err(format!("FAIL2BAN={other}: there is only 1.1")),
+            };
+            fetch(part)?;
+            let stamp = workspace().join("target").join(part).join("stamp");
+            let version =
+                std::fs::read_to_string(&stamp).map_err(|error| format!("{}: {error}", stamp.display()))?;
             match version.trim() {
-                "1.0.2" => Ok(workspace().join("target/genuine/root")),
-                other => {
-                    Err(format!("the reference is Fail2ban 1.0.2, this machine's packages have {other}"))
-                }
+                version if version == reference => Ok(stamp.with_file_name("root")),
+                other => Err(format!(
+                    "the reference is Fail2ban {reference}, this machine's packages have {other}"
+                )),
             }
         })
         .clone()

@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use jiff::tz::TimeZone;
-use portcullis_compliance::{Comparison, Peer, Who, workspace};
+use portcullis_compliance::{Comparison, Peer, Who, genuine_root};
 use portcullis_jail::ban::{Added, Bans};
 use portcullis_jail::failure::Data;
 use portcullis_jail::tally::{Settings, Tally};
@@ -85,7 +85,7 @@ impl Random {
 /// What the genuine program answers to these cases; `None` when there is none here.
 fn genuine(cases: &[Json]) -> Option<Vec<Json>> {
     Peer::new(Who::Genuine)?;
-    let packages = workspace().join("target/genuine/root/usr/lib/python3/dist-packages");
+    let packages = genuine_root().unwrap().join("usr/lib/python3/dist-packages");
     let mut python = Command::new("python3")
         .args(["-c", GENUINE])
         .env("PYTHONPATH", packages)

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 use std::process::Command;
 
-use portcullis_compliance::{Comparison, Peer, Who, genuine_root, skip, workspace};
+use portcullis_compliance::{Comparison, Peer, Who, genuine_root, skip};
 use portcullis_jail::encoding::Encoding;
 
 /// Prints each alias of each encoding with each byte decoded, in hex; for the others, lines.
@@ -23,10 +23,11 @@ for name in sorted(names):
 
 #[test]
 fn bytes_become_the_text_that_python_makes_of_them() {
-    if let Err(reason) = genuine_root() {
-        return skip(&reason);
-    }
-    let python = workspace().join("target/genuine/bin/python3");
+    let root = match genuine_root() {
+        Ok(root) => root,
+        Err(reason) => return skip(&reason),
+    };
+    let python = root.with_file_name("bin").join("python3");
     let output = Command::new(python).args(["-W", "ignore", "-c", SCRIPT]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let mut comparison = Comparison::new("encodings");

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use portcullis_compliance::{Comparison, Output, Peer, Random, both, workspace};
+use portcullis_compliance::{Comparison, Output, Peer, Random, both, genuine_root};
 
 /// Small logs of our own, for the options.
 const LOG: &str = "\
@@ -58,7 +58,7 @@ fn compare(name: &str, runs: &[(String, Vec<String>)], prepare: impl Fn(&mut Pee
 
 /// The filters of which there are sample logs.
 fn samples() -> Vec<(String, PathBuf)> {
-    let root = workspace().join("target/genuine/root");
+    let root = genuine_root().unwrap();
     let logs = root.join("usr/lib/python3/dist-packages/fail2ban/tests/files/logs");
     let mut samples: Vec<(String, PathBuf)> = std::fs::read_dir(logs)
         .into_iter()
