@@ -104,7 +104,7 @@ fn answers(peer: &Peer, lines: &[String]) -> Vec<String> {
 }
 
 /// An answer without what depends on the moment: how long a repeated `banip` prolonged a ban, and the order of single addresses
-/// of an ignore list, which Fail2ban keeps in a set.
+/// of an ignore list, which Fail2ban keeps in a set; and without the tuples of such a list, each of which it takes for the first.
 fn settled(line: &str, answer: &str) -> String {
     if line.contains("--with-time") {
         let parts = answer.split(" + ").map(|part| part.split_once(" = ").map_or(part, |(_, end)| end));
@@ -113,7 +113,11 @@ fn settled(line: &str, answer: &str) -> String {
     if !line.contains("ignoreip") {
         return answer.to_owned();
     }
-    let mut parts: Vec<&str> = answer.split([' ', ',', '[', ']', '(', ')', '\n', '|', '`', '-']).collect();
+    // Entries that were tuples stand between double quotes.
+    let is_tuple = |(at, part): &(usize, &str)| at % 2 == 1 && part.starts_with('(') && part.ends_with(')');
+    let texts = answer.split('"').enumerate().filter(|part| !is_tuple(part));
+    let parts = texts.flat_map(|(_, text)| text.split([' ', ',', '[', ']', '(', ')', '\n', '|', '`', '-']));
+    let mut parts: Vec<&str> = parts.collect();
     parts.sort_unstable();
     parts.concat()
 }

@@ -87,6 +87,7 @@ impl Ignore {
         if word.is_empty() {
             return Ok(Vec::new());
         }
+        // Differs: of tuples, which only a script can send, Fail2ban takes each for the same as the first.
         let entry = Entry::new(word)?;
         let (shown, given) = (repr_str(entry.text()), repr_str(word));
         let added = match entry {
