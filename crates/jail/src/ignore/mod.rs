@@ -115,6 +115,12 @@ impl Ignore {
     pub fn remove(&mut self, word: &str) -> Result<Vec<LogLine>, Exception> {
         let text = format!("  Remove {} from ignore list", repr_str(word));
         let line = LogLine::new(Level::DEBUG, "filter", text);
+        let missing = Exception::builtin("ValueError", "list.remove(x): x not in list");
+        if word.contains('\0') {
+            // Python asks the system about it as soon as there is something to compare with.
+            let asked = Exception::builtin("ValueError", "embedded null character");
+            return Err(if self.list.is_empty() { missing } else { asked });
+        }
         let entry = Entry::new(word)?;
         let removed = match &entry {
             Entry::Address(id) => self.addresses.shift_remove(id),
@@ -124,7 +130,7 @@ impl Ignore {
             }
         };
         if !removed {
-            return Err(Exception::builtin("ValueError", "list.remove(x): x not in list"));
+            return Err(missing);
         }
         self.forget();
         Ok(vec![line])

@@ -55,7 +55,7 @@ pub(super) static ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "delignoreip",
-        at: At::JailSet(|_, w| Ok(JailSet::DelIgnoreIp(address(w.at(0)?)?))),
+        at: At::JailSet(|_, w| Ok(JailSet::DelIgnoreIp(w.text(0)?))),
         reply: TEXTS,
         show: Show::IgnoreList,
         forms: &[form(Configuration, "<IP>", "takes <IP> off the list of those that <JAIL> never bans")],
