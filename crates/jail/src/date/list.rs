@@ -93,7 +93,7 @@ pub(crate) fn templates(datepattern: Option<&str>, year: i16) -> Result<Template
                     list.add_missing(Arc::new(template), 1.0);
                 }
             }
-            Entry::Own(text) => list.add_own(own(text, year)?)?,
+            Entry::Own(text) => list.add_own(default_or_own(text, year)?)?,
         }
     }
     Ok(Templates { all: list.all, own: list.own })
@@ -115,13 +115,12 @@ impl List {
         }
     }
 
-    fn add_own(&mut self, template: Template) -> Result<(), DateError> {
-        template.check()?;
+    fn add_own(&mut self, template: Arc<Template>) -> Result<(), DateError> {
         if !self.names.insert(template.name.clone()) {
-            return Err(DateError::Duplicate(template.name));
+            return Err(DateError::Duplicate(template.name.clone()));
         }
         self.own.push((template.pattern.clone(), template.name.clone()));
-        self.all.push((Arc::new(template), 1.0));
+        self.all.push((template, 1.0));
         Ok(())
     }
 }
@@ -218,6 +217,20 @@ fn keyword_place(before: &str, after: &str) -> bool {
 /// Byte offset of a keyword in any case. A pattern with a percent sign is taken by the letter.
 fn find_keyword(text: &str, keyword: &str) -> Option<usize> {
     if text.contains('%') { text.find(keyword) } else { text.to_ascii_uppercase().find(keyword) }
+}
+
+/// The template of one pattern, compiled; or the one of the default list that is the same.
+fn default_or_own(text: &str, year: i16) -> Result<Arc<Template>, DateError> {
+    let template = own(text, year)?;
+    let is_same = |default: &&Default| {
+        let default = &default.template;
+        !default.newer && default.name == template.name && default.python == template.python
+    };
+    if let Some(default) = defaults(year)?.iter().find(is_same) {
+        return Ok(Arc::clone(&default.template));
+    }
+    template.check()?;
+    Ok(Arc::new(template))
 }
 
 /// The template of one pattern.

@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use regex_automata::MatchKind;
 use regex_automata::hybrid::dfa::{Config, DFA};
-use regex_automata::nfa::thompson::{self, WhichCaptures};
 use regex_syntax::hir::Hir;
 
+use super::nfa;
 use super::python::{
     Assertion, Greed, Node, Regex, Scene, anything, is_any_of_line, is_own_superset, subset, superset,
 };
@@ -57,15 +57,18 @@ impl Gate {
         let around = prefregex.and_then(|regex| Around::new(regex.node(), regex.group("content")?));
         let told = prefregex.filter(|_| tells_prefix).map_or(Told::Nothing, |regex| Told::of(regex.node()));
         let sure = told.pattern().filter(|node| !is_own_superset(node));
-        let trees: Vec<Hir> = failregex
+        let trees: Vec<Tree> = failregex
             .map(|regex| combined(prefregex, around.as_ref(), regex))
-            .chain(ignoreregex.map(alone))
-            .chain(told.pattern().map(|node| unanchored(node, superset(node, Scene::Whole, None))))
-            .chain(sure.and_then(|node| Some(unanchored(node, subset(node)?))))
+            .chain(ignoreregex.map(|regex| Tree::Whole(alone(regex))))
+            .chain(
+                told.pattern().map(|node| Tree::Whole(unanchored(node, superset(node, Scene::Whole, None)))),
+            )
+            .chain(sure.and_then(|node| Some(Tree::Whole(unanchored(node, subset(node)?)))))
             .collect();
         let knows_prefix = sure.is_none();
         let candidates = Marks::new(trees.len() + 1);
-        let walker = automaton(&trees).map(|dfa| Walker::new(dfa, candidates.len_in_words()));
+        let pieces: Vec<Vec<&Hir>> = trees.iter().map(|tree| tree.pieces(around.as_ref())).collect();
+        let walker = automaton(&pieces).map(|dfa| Walker::new(dfa, candidates.len_in_words()));
         Gate {
             walker,
             candidates,
@@ -170,10 +173,8 @@ impl Gate {
     }
 }
 
-fn automaton(trees: &[Hir]) -> Option<DFA> {
-    let config =
-        thompson::Config::new().utf8(false).which_captures(WhichCaptures::None).nfa_size_limit(Some(PROGRAM));
-    let nfa = thompson::Compiler::new().configure(config).build_many_from_hir(trees).ok()?;
+fn automaton(patterns: &[Vec<&Hir>]) -> Option<DFA> {
+    let nfa = nfa::of(patterns, PROGRAM)?;
     let config =
         Config::new().match_kind(MatchKind::All).cache_capacity(CACHE).skip_cache_capacity_check(true);
     DFA::builder().configure(config).build_from_nfa(nfa).ok()
@@ -187,9 +188,9 @@ impl std::fmt::Debug for Gate {
 
 /// What stands around the content, where that stands between other pieces: it is the same for each failregex.
 struct Around {
-    before: Vec<Hir>,
+    before: Hir,
     /// What stands behind, with what the failregex leaves of the content. Nothing, where the content reaches the end.
-    behind: Vec<Hir>,
+    behind: Hir,
 }
 
 impl Around {
@@ -197,40 +198,54 @@ impl Around {
         let Node::Concat(nodes) = prefregex else { return None };
         let is_content = |node: &Node| matches!(node, Node::Group(number, _) if *number == content);
         let place = nodes.iter().position(is_content)?;
-        let over = |nodes: &[Node]| -> Vec<Hir> {
-            nodes.iter().map(|node| superset(node, Scene::Whole, None)).collect()
+        let over = |nodes: &[Node]| -> Hir {
+            Hir::concat(nodes.iter().map(|node| superset(node, Scene::Whole, None)).collect())
         };
         let behind = if reaches_end(prefregex, content) || place + 1 == nodes.len() {
-            Vec::new()
+            Hir::empty()
         } else {
-            std::iter::once(anything()).chain(over(&nodes[place + 1..])).collect()
+            Hir::concat(vec![anything(), over(&nodes[place + 1..])])
         };
-        Some(Around { before: over(&nodes[..place]), behind })
+        Some(Around { before: unanchored(prefregex, over(&nodes[..place])), behind })
+    }
+}
+
+/// The text that a regex needs, at least.
+enum Tree {
+    Whole(Hir),
+    /// The same with what stands around it.
+    Content(Hir),
+}
+
+impl Tree {
+    fn pieces<'t>(&'t self, around: Option<&'t Around>) -> Vec<&'t Hir> {
+        match (self, around) {
+            (Tree::Content(hir), Some(Around { before, behind })) => vec![before, hir, behind],
+            (Tree::Whole(hir) | Tree::Content(hir), _) => vec![hir],
+        }
     }
 }
 
 /// The text that a failregex with its prefregex needs, at least.
-fn combined(prefregex: Option<&Regex>, around: Option<&Around>, failregex: &Regex) -> Hir {
+fn combined(prefregex: Option<&Regex>, around: Option<&Around>, failregex: &Regex) -> Tree {
     // Without content both are searched in the whole text, each for itself.
     let Some((prefregex, content)) = prefregex.and_then(|regex| Some((regex, regex.group("content")?)))
     else {
-        return beginning(failregex, Scene::Whole);
+        return Tree::Whole(beginning(failregex, Scene::Whole));
     };
     if !always_cut(prefregex.node(), content) {
-        return Hir::alternation(vec![
+        return Tree::Whole(Hir::alternation(vec![
             alone(failregex),
             Hir::concat(vec![anything(), superset(failregex.node(), Scene::Piece, None)]),
-        ]);
+        ]));
     }
     let scene = if reaches_end(prefregex.node(), content) { Scene::Rest } else { Scene::Piece };
     let piece = beginning(failregex, scene);
-    let whole = match around {
-        Some(Around { before, behind }) => {
-            Hir::concat(before.iter().cloned().chain([piece]).chain(behind.iter().cloned()).collect())
-        }
-        None => superset(prefregex.node(), Scene::Whole, Some((content, &piece))),
-    };
-    unanchored(prefregex.node(), whole)
+    if around.is_some() {
+        return Tree::Content(piece);
+    }
+    let whole = superset(prefregex.node(), Scene::Whole, Some((content, &piece)));
+    Tree::Whole(unanchored(prefregex.node(), whole))
 }
 
 /// What the automaton is to find of a prefregex, for itself.

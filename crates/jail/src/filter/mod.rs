@@ -16,6 +16,7 @@ mod identity;
 mod judge;
 mod mix;
 mod nearest;
+mod nfa;
 mod python;
 mod rule;
 mod settings;
