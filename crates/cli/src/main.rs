@@ -3,6 +3,7 @@
 mod check;
 mod client;
 mod config;
+mod form;
 mod portcullis;
 mod regex;
 mod status;

@@ -343,6 +343,15 @@ impl Definition {
         Ok(options.into_iter().chain(raw).collect())
     }
 
+    /// What `[Definition]` says of an option that is not in the table.
+    pub(crate) fn stated(&self, option: &str) -> Result<Option<Arc<str>>, Fatal> {
+        match self.layers.defined("Definition", option, &self.variables) {
+            Ok(text) => Ok(Some(text)),
+            Err(Missing::Fatal(fatal)) => Err(fatal),
+            Err(Missing::Option | Missing::Section) => Ok(None),
+        }
+    }
+
     /// A tag that is no option: `<section/option>`, `<known/option>`, or anything that `[Definition]` says besides.
     pub(crate) fn elsewhere(&self, tag: &str) -> Result<Option<Arc<str>>, Fatal> {
         let slash = memchr::memchr(b'/', tag.as_bytes());

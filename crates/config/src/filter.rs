@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use crate::arguments;
+use portcullis_value::Value as Shown;
+
 use crate::definition::{Definition, Kind, Value};
 use crate::interpolate::Scope;
 use crate::layers::{Reader, Section};
@@ -10,10 +12,13 @@ use crate::message::Message;
 use crate::source::Source;
 
 /// What a filter says, tags replaced.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Filter {
     /// Its options in the order in which a server gets them.
     pub options: Vec<(String, String)>,
+    /// What is in force of the options that one may have given, or that are of interest to whoever tries a filter: a number, a text or
+    /// None.
+    pub real: Vec<(String, Shown)>,
     /// What reading it had to say.
     pub messages: Vec<Message>,
 }
@@ -90,7 +95,23 @@ pub fn read_filter(
         .map_err(|fatal| fatal.0)?;
     let Some(definition) = read else { return Ok(None) };
     let combined = definition.combined(&mut reader.messages).map_err(|fatal| fatal.0)?;
+    let given = definition.parameters.keys().map(|name| &**name);
+    let mut real: Vec<(String, Shown)> = Vec::new();
+    for name in ["logtype", "datepattern"].into_iter().chain(given) {
+        if real.iter().any(|(known, _)| known == name) {
+            continue;
+        }
+        let value = match combined.iter().find(|(option, _)| *option == name) {
+            Some((_, Value::Absent)) => Some(Shown::None),
+            Some((_, Value::Int(number))) => Some(Shown::Int(*number)),
+            Some((_, value)) => Some(Shown::Str(value.clone().text().into_owned())),
+            None => {
+                definition.stated(name).map_err(|fatal| fatal.0)?.map(|text| Shown::Str(text.to_string()))
+            }
+        };
+        real.extend(value.map(|value| (name.to_owned(), value)));
+    }
     let present = combined.into_iter().filter(|(_, value)| *value != Value::Absent);
     let options = present.map(|(name, value)| (name.to_owned(), value.text().into_owned())).collect();
-    Ok(Some(Filter { options, messages: reader.messages.said }))
+    Ok(Some(Filter { options, real, messages: reader.messages.said }))
 }

@@ -294,11 +294,16 @@ impl<'a> Reader<'a> {
         candidates.push(with(".local"));
         candidates.extend(more(".local"));
         candidates.retain(|path| self.folders.exists(path));
+        self.messages.debug("configreader", || format!("Reading configs for {name} under {directory} "));
         let absent = || format!("Found no accessible config files for {} under {directory}", repr_str(name));
         if candidates.is_empty() {
             self.messages.error("configreader", absent());
             return Ok(None);
         }
+        self.messages.debug("configreader", || {
+            let paths = candidates.iter().map(|path| path.display().to_string());
+            format!("Reading config files: {}", paths.collect::<Vec<_>>().join(", "))
+        });
         let mut files = Vec::new();
         for path in &candidates {
             match (self.list(path, &mut Vec::new()), &mut self.left_out) {

@@ -13,6 +13,8 @@ impl Level {
     pub const NOTICE: Level = Level(25);
     /// 20: shown with `-v` only
     pub const INFO: Level = Level(20);
+    /// 10: shown with `-vv` only
+    pub const DEBUG: Level = Level(10);
 
     /// The word in the log line: `WARNING`.
     pub fn word(self) -> &'static str {
@@ -20,7 +22,8 @@ impl Level {
             40.. => "ERROR",
             30..40 => "WARNING",
             25..30 => "NOTICE",
-            _ => "INFO",
+            20..25 => "INFO",
+            _ => "DEBUG",
         }
     }
 }
@@ -63,6 +66,12 @@ impl Messages {
     pub(crate) fn info(&mut self, logger: &'static str, text: impl FnOnce() -> String) {
         if !self.quiet {
             self.say(Level::INFO, logger, text());
+        }
+    }
+
+    pub(crate) fn debug(&mut self, logger: &'static str, text: impl FnOnce() -> String) {
+        if !self.quiet {
+            self.say(Level::DEBUG, logger, text());
         }
     }
 

@@ -19,5 +19,6 @@ pub mod store;
 pub mod watch;
 
 pub use jailer::explain::without_server as explain;
+pub use names::addresses_of;
 pub use options::Options;
 pub use start::{Ended, StartError, run};

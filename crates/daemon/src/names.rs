@@ -172,19 +172,7 @@ fn ask(shared: &Shared, asked: &Receiver<Question>) {
             continue;
         }
         let answer = match &question {
-            Question::Addresses(name) => dns_lookup::lookup_host(name)
-                .map(|found| {
-                    let mut addresses: Vec<IpAddr> = found.collect();
-                    let mut seen = Vec::new();
-                    addresses.retain(|address| {
-                        !seen.contains(address) && {
-                            seen.push(*address);
-                            true
-                        }
-                    });
-                    Found::Addresses(addresses)
-                })
-                .map_err(resolver_words),
+            Question::Addresses(name) => addresses_of(name).map(Found::Addresses),
             Question::Name(address) => dns_lookup::lookup_addr(address)
                 // The system answers with the address itself when it has no name.
                 .map_err(resolver_words)
@@ -202,6 +190,20 @@ fn ask(shared: &Shared, asked: &Receiver<Question>) {
         cache.insert(question, Cached { answer, since: Instant::now(), told: false });
         shared.answered.notify_all();
     }
+}
+
+/// The addresses of a name, each once, as the system's resolver finds them however long that takes.
+///
+/// # Errors
+/// Its words, behind its number as Python shows it.
+pub fn addresses_of(name: &str) -> Result<Vec<IpAddr>, String> {
+    let mut addresses = Vec::new();
+    for address in dns_lookup::lookup_host(name).map_err(resolver_words)? {
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    Ok(addresses)
 }
 
 /// `[Errno -2] Name or service not known`: the numbers are those of `getaddrinfo`, as in Python.

@@ -1,13 +1,11 @@
 //! What the client says on stderr, in the format of Fail2ban's log.
 
 use std::io::Write as _;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
-use jiff::tz::TimeZone;
-use jiff::{Timestamp, Zoned};
 use portcullis_config::Message;
+
+use crate::form::{Detail, Form, now};
 
 /// Levels with Python's numbers.
 const ERROR: u8 = 40;
@@ -20,38 +18,44 @@ const HEAVY: u8 = 5;
 #[derive(Clone, Debug)]
 pub(super) struct Log {
     verbosity: i32,
-    started: Instant,
+    form: Form,
 }
 
 impl Log {
     /// 0 prints errors, 1 warnings too, 2 information, 3 and more debugging.
     pub(super) fn new(verbosity: i32) -> Self {
-        Log { verbosity, started: Instant::now() }
+        let detail = match verbosity {
+            ..=2 => Detail::Client,
+            3 => Detail::Thread,
+            4 => Detail::Since,
+            _ => Detail::Place,
+        };
+        Log { verbosity, form: Form::new(detail) }
     }
 
     pub(super) fn error(&self, logger: &str, text: &str) {
-        self.line(ERROR, "ERROR", logger, text);
+        self.line(ERROR, logger, text);
     }
 
     pub(super) fn warning(&self, logger: &str, text: &str) {
-        self.line(WARNING, "WARNING", logger, text);
+        self.line(WARNING, logger, text);
     }
 
     pub(super) fn info(&self, logger: &str, text: &str) {
-        self.line(INFO, "INFO", logger, text);
+        self.line(INFO, logger, text);
     }
 
     /// The text is made only if it is shown: it may hold a whole configuration.
     pub(super) fn debug(&self, logger: &str, text: impl FnOnce() -> String) {
         if self.least() <= DEBUG {
-            self.line(DEBUG, "DEBUG", logger, &text());
+            self.line(DEBUG, logger, &text());
         }
     }
 
     /// What only `-vvv` shows.
     pub(super) fn heavy(&self, logger: &str, text: impl FnOnce() -> String) {
         if self.least() <= HEAVY {
-            self.line(HEAVY, "HEAVY", logger, &text());
+            self.line(HEAVY, logger, &text());
         }
     }
 
@@ -63,7 +67,7 @@ impl Log {
             return;
         }
         let now = now();
-        let lines = shown.map(|message| self.text(&now, message.level.word(), message.logger, &message.text));
+        let lines = shown.map(|message| self.form.line(&now, message.level.0, message.logger, &message.text));
         tell(&lines.collect::<String>());
     }
 
@@ -83,24 +87,9 @@ impl Log {
         }
     }
 
-    fn line(&self, level: u8, word: &str, logger: &str, text: &str) {
+    fn line(&self, level: u8, logger: &str, text: &str) {
         if level >= self.least() {
-            tell(&self.text(&now(), word, logger, text));
-        }
-    }
-
-    fn text(&self, now: &Zoned, word: &str, logger: &str, text: &str) -> String {
-        let logger = if logger.is_empty() { "fail2ban".to_owned() } else { format!("fail2ban.{logger}") };
-        let process = std::process::id();
-        let time = now.strftime("%Y-%m-%d %H:%M:%S,%3f");
-        match self.verbosity {
-            ..=2 => format!("{time} {logger:24}[{process}]: {word:7} {text}\n"),
-            3 => format!(" {time} {process:012X} {word:5.5} {text}\n"),
-            verbosity => {
-                let since = self.started.elapsed().as_millis();
-                let place = if verbosity > 4 { "|          client               | " } else { "" };
-                format!(" + {since:4} {process:012X} {logger:25.25} {word:5.5} {place}{text}\n")
-            }
+            tell(&self.form.line(&now(), level, logger, text));
         }
     }
 }
@@ -108,18 +97,6 @@ impl Log {
 /// Writes lines at once: stderr has no buffer.
 fn tell(lines: &str) {
     let _ = std::io::stderr().write_all(lines.as_bytes());
-}
-
-/// The time on this machine's clock. `/etc/localtime` is read as it is where it can be: to learn its name, all files of the
-/// zone database would be looked at, which takes longer than reading a configuration.
-fn now() -> Zoned {
-    static ZONE: OnceLock<TimeZone> = OnceLock::new();
-    let zone = ZONE.get_or_init(|| {
-        let file = if std::env::var_os("TZ").is_none() { std::fs::read("/etc/localtime").ok() } else { None };
-        let zone = file.and_then(|bytes| TimeZone::tzif("Local", &bytes).ok());
-        zone.unwrap_or_else(TimeZone::system)
-    });
-    Timestamp::now().to_zoned(zone.clone())
 }
 
 /// From now on a signal ends the program with a word and exit code 255.

@@ -15,6 +15,8 @@ use portcullis_value::options::options as parsed;
 use super::options::Options;
 use super::{Stop, report};
 
+/// The encoding of files, unless `-e` says otherwise.
+pub(super) const ENCODING: &str = "UTF-8";
 /// Bytes of a page, about.
 const PAGE: usize = 1 << 17;
 
@@ -36,6 +38,14 @@ pub(super) struct Lines {
     read: u64,
 }
 
+/// A line of a file.
+pub(super) struct FileLine<'l> {
+    /// Without its end.
+    pub(super) text: &'l str,
+    /// The line as it stands in the file, where some of its bytes are no text.
+    pub(super) undecoded: Option<&'l [u8]>,
+}
+
 /// The systemd journal, entry by entry.
 pub(super) struct Entries {
     reader: Reader,
@@ -50,7 +60,7 @@ pub(super) struct Entries {
 pub(super) fn open(options: &Options, journalmatch: &[&str], out: &mut impl Write) -> Result<Log, Stop> {
     let silent = options.out.is_some();
     let path = Path::new(&options.log);
-    let encoding = options.encoding.as_deref().unwrap_or("UTF-8");
+    let encoding = options.encoding.as_deref().unwrap_or(ENCODING);
     let known = || {
         Encoding::named(encoding)
             .ok_or_else(|| Stop::Exception(format!("LookupError: unknown encoding: {encoding}")))
@@ -200,8 +210,8 @@ impl Lines {
         }
     }
 
-    /// The next line without its end; valid until the next call.
-    pub(super) fn next(&mut self) -> std::io::Result<Option<&str>> {
+    /// The next line; valid until the next call.
+    pub(super) fn next(&mut self) -> std::io::Result<Option<FileLine<'_>>> {
         self.bytes.clear();
         loop {
             let before = self.bytes.len();
@@ -227,12 +237,15 @@ impl Lines {
             }
         }
         self.read += self.bytes.len() as u64;
-        match self.encoding.decode(&self.bytes).0 {
-            Cow::Borrowed(text) => Ok(Some(text.trim_end_matches(['\r', '\n']))),
+        let (text, broken) = self.encoding.decode(&self.bytes);
+        let text = match text {
+            Cow::Borrowed(text) => text,
             Cow::Owned(text) => {
                 self.text = text;
-                Ok(Some(self.text.trim_end_matches(['\r', '\n'])))
+                &self.text
             }
-        }
+        };
+        let text = text.trim_end_matches(['\r', '\n']);
+        Ok(Some(FileLine { text, undecoded: broken.then_some(&self.bytes) }))
     }
 }

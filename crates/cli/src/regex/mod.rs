@@ -88,12 +88,13 @@ fn test(options: &Options, out: &mut impl Write) -> Result<(), Stop> {
     tester.read_regexes(out)?;
     let log = tester.open(out)?;
     if !silent {
-        write!(out, "\n\n")?;
+        writeln!(out)?;
         out.flush()?;
     }
     let started = std::time::Instant::now();
     tester.process(log, out)?;
     if !silent {
+        writeln!(out)?;
         tester.report(started.elapsed(), out)?;
     }
     Ok(())

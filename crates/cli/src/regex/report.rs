@@ -144,7 +144,7 @@ impl Tester<'_> {
             return Ok(());
         }
         let title = format!("{}{} line(s)", name[..1].to_uppercase(), &name[1..]);
-        if !all && kept.count >= self.too_many() {
+        if !all && usize::try_from(kept.count).is_ok_and(|count| count >= self.too_many()) {
             writeln!(
                 out,
                 "{title}: too many to print.  Use --print-all-{name} to print all {} lines",

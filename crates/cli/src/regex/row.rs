@@ -28,15 +28,22 @@ impl Time {
 }
 
 impl Row<'_> {
-    /// What `-o OUT` prints of the failure.
-    pub(super) fn text(&self, out: &str) -> String {
+    /// What `-o OUT` prints of the failure; where a text with tags asks for the line, once for each.
+    pub(super) fn texts(&self, out: &str) -> Vec<String> {
+        if out.contains("<msg>") && self.failure.matches.len() > 1 {
+            return self.failure.matches.iter().map(|line| self.tagged(out, &line.line())).collect();
+        }
+        vec![self.text(out)]
+    }
+
+    fn text(&self, out: &str) -> String {
         match out {
             "row" => self.whole(),
             "id" | "fid" => self.failure.id.text().to_owned(),
             "ip" => self.address().text().to_owned(),
             "msg" => self.message(),
             "matches" => self.matches().repr(),
-            tags if tags.contains('<') => self.tagged(tags),
+            tags if tags.contains('<') => self.tagged(tags, &self.message()),
             group => self.hit.data.get(group).unwrap_or(&Value::None).to_string(),
         }
     }
@@ -70,8 +77,8 @@ impl Row<'_> {
         Value::List(self.failure.matches.iter().map(parts).collect())
     }
 
-    /// `text` with its known tags replaced, once.
-    fn tagged(&self, text: &str) -> String {
+    /// `text` with its known tags replaced, once. `line` is what `<msg>` stands for.
+    fn tagged(&self, text: &str, line: &str) -> String {
         let mut out = String::with_capacity(text.len());
         let mut rest = text;
         while let Some(open) = rest.find('<') {
@@ -80,7 +87,7 @@ impl Row<'_> {
             let tag = rest[1..].find(['<', '>']).map(|end| &rest[1..=end]);
             match tag
                 .filter(|tag| rest[1 + tag.len()..].starts_with('>'))
-                .and_then(|tag| Some((tag, self.tag(tag)?)))
+                .and_then(|tag| Some((tag, self.tag(tag, line)?)))
             {
                 Some((tag, value)) => {
                     // As Fail2ban's actions get it, for a shell can't be told of a NUL.
@@ -97,7 +104,7 @@ impl Row<'_> {
         out
     }
 
-    fn tag(&self, tag: &str) -> Option<String> {
+    fn tag(&self, tag: &str, line: &str) -> Option<String> {
         if let Some(key) = captured_key(tag) {
             let value = self.hit.data.get(&key);
             return Some(
@@ -109,7 +116,8 @@ impl Row<'_> {
             "ip" => address.text().to_owned(),
             "fid" => self.failure.id.text().to_owned(),
             "time" => self.time.value().to_string(),
-            "msg" | "matches" => self.message(),
+            "msg" => line.to_owned(),
+            "matches" => self.message(),
             "family" => address.family().map_or("None", |family| family.name()).to_owned(),
             "ip-rev" => reversed(address).unwrap_or_default(),
             "ip-host" => "None".to_owned(),

@@ -9,6 +9,8 @@ use super::report::Sum;
 #[derive(Default)]
 pub(super) struct Sums {
     pub(super) prefregex: Sum,
+    /// What the last line that it was tried on gave. Of a line that is ignored before, Fail2ban counts that once more.
+    pub(super) last_prefregex: Option<String>,
     pub(super) failregex: Vec<Sum>,
     pub(super) ignoreregex: Vec<Sum>,
     pub(super) lines: u64,
@@ -22,7 +24,8 @@ pub(super) struct Sums {
 /// Lines of one kind: all are counted, as many as may be shown are kept.
 #[derive(Default)]
 pub(super) struct Kept {
-    pub(super) count: usize,
+    /// Below zero where more was taken back than there was, as in Fail2ban.
+    pub(super) count: i64,
     pub(super) lines: Vec<String>,
     pub(super) room: usize,
 }
@@ -39,14 +42,12 @@ impl Kept {
         }
     }
 
-    /// Takes a line back, if it is there.
-    pub(super) fn remove(&mut self, line: &str) -> bool {
-        let at = self.lines.iter().rposition(|known| known == line);
-        if let Some(at) = at {
+    /// Takes a line back. It counts less also where it is not there.
+    pub(super) fn remove(&mut self, line: &str) {
+        if let Some(at) = self.lines.iter().position(|known| known == line) {
             self.lines.remove(at);
-            self.count -= 1;
         }
-        at.is_some()
+        self.count -= 1;
     }
 }
 
@@ -81,18 +82,28 @@ impl Sums {
         for line in lines.map(|line| page.line(line)).filter(|line| !is_skipped(line)) {
             self.lines += 1;
             self.missed.add(line);
+            self.last_prefregex = None;
+        }
+    }
+
+    /// `found`: the prefregex matched, and what it captured, or nothing where that is not told.
+    pub(super) fn count_prefregex(&mut self, found: Option<String>, ignored: bool) {
+        if found.is_some() || !ignored {
+            self.last_prefregex = found;
+        }
+        if let Some(told) = &self.last_prefregex {
+            self.prefregex.add(Some(told.clone()).filter(|told| !told.is_empty()));
         }
     }
 
     fn count(&mut self, counted: &Counted<'_>) {
-        if counted.prefregex {
-            self.prefregex.add(None);
-        }
+        self.count_prefregex(counted.prefregex.then(String::new), !counted.ignored_by.is_empty());
         for hit in counted.hits.iter().filter(|hit| counts(hit, self.only_failures)) {
             let Some(sum) = self.failregex.get_mut(hit.index) else { continue };
             (0..hit.identities.max(1)).for_each(|_| sum.add(None));
         }
-        if let Some(sum) = counted.ignored_by.and_then(|index| self.ignoreregex.get_mut(index)) {
+        for index in counted.ignored_by {
+            let Some(sum) = self.ignoreregex.get_mut(*index) else { continue };
             sum.add(None);
         }
     }
@@ -101,9 +112,9 @@ impl Sums {
         let mut hits = counted.hits.iter().filter(|hit| counts(hit, self.only_failures)).peekable();
         let matched = hits.peek().is_some();
         // One that is no failure makes its line an ignored one.
-        if matched && counted.ignored_by.is_none() && !hits.any(|hit| hit.harmless) {
+        if matched && counted.ignored_by.is_empty() && !hits.any(|hit| hit.harmless) {
             &mut self.matched
-        } else if matched || counted.ignored_by.is_some() {
+        } else if matched || !counted.ignored_by.is_empty() {
             &mut self.ignored
         } else {
             &mut self.missed

@@ -6,14 +6,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::tz::TimeZone;
 use portcullis_config::{Source, read_filter, shell_words};
-use portcullis_jail::filter::{DatedLine, Filter, Hit, Moment, RegexError, Status, Verdict};
-use portcullis_jail::{Level, LogLine, Timestamp};
+use portcullis_jail::filter::{DatedLine, Filter, Hit, Moment, RegexError, Verdict};
+use portcullis_jail::{Level, LogLine, MatchedLine, Timestamp};
 use portcullis_value::Value;
 
 use portcullis_daemon::journal::Line;
 
 use super::given::{Given, given};
-use super::lines::{self, Log};
+use super::lines::{self, FileLine, Log};
 use super::options::Options;
 use super::progress::Progress;
 use super::report::{Sum, shortened};
@@ -21,11 +21,14 @@ use super::row::{Row, Time};
 use super::sums::{Kept, Sums, is_skipped};
 use super::world::World;
 use super::{Stop, pages};
+use crate::form::{Detail, Form, now as wall_clock, zone};
 
 /// Where Fail2ban's configuration is, unless `-c` says otherwise.
 pub(super) const CONFIGURATION: &str = "/etc/fail2ban";
 /// So many lines of a kind are too many to be shown.
 const TOO_MANY: usize = 20;
+/// What stands for a jail's name in log lines.
+const JAILLESS: &str = "~jailless~";
 /// After so many lines one looks at the clock.
 const LINES_A_LOOK: u64 = 64;
 
@@ -36,6 +39,8 @@ pub(super) struct Tester<'o> {
     pub(super) zone: TimeZone,
     pub(super) sums: Sums,
     level: Option<Level>,
+    form: Form,
+    told_encoding: bool,
     /// The filter's.
     journalmatch: Vec<String>,
     now: Timestamp,
@@ -47,13 +52,6 @@ pub(super) fn now() -> Timestamp {
     Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64()))
 }
 
-/// The machine's time zone. Its name is of no interest here, and to find it all zones would be listed.
-fn zone() -> TimeZone {
-    let named = std::env::var_os("TZ").is_some();
-    let file = if named { None } else { std::fs::read("/etc/localtime").ok() };
-    file.and_then(|file| TimeZone::tzif("Local", &file).ok()).unwrap_or_else(TimeZone::system)
-}
-
 impl<'o> Tester<'o> {
     /// A tester without regexes.
     pub(super) fn new(options: &'o Options) -> Result<Self, Stop> {
@@ -61,6 +59,7 @@ impl<'o> Tester<'o> {
             shell_words(words).map_err(|why| Stop::Error(why.to_owned()))?;
         }
         let mut filter = Filter::new();
+        filter.set_jail(JAILLESS);
         let zone = zone();
         filter.set_zone(zone.clone());
         filter.set_check_all(true);
@@ -94,6 +93,13 @@ impl<'o> Tester<'o> {
                 ..Sums::default()
             },
             level,
+            form: Form::new(match options.verbose {
+                0 | 1 => Detail::Tester,
+                2 => Detail::Thread,
+                3 => Detail::Since,
+                _ => Detail::Place,
+            }),
+            told_encoding: false,
             journalmatch: Vec::new(),
             now: now(),
             world: World::default(),
@@ -108,6 +114,14 @@ impl<'o> Tester<'o> {
     /// Reads what REGEX and IGNOREREGEX name, and says what is in use.
     pub(super) fn read_regexes(&mut self, out: &mut impl Write) -> Result<(), Stop> {
         let options = self.options;
+        let said = |usedns: &str| {
+            let text = format!("Setting usedns = {usedns} for Filter(None)");
+            LogLine::new(Level::DEBUG, "filter", text)
+        };
+        self.log(&[said("warn"), LogLine::new(Level::DEBUG, "filter", "Created Filter(None)")], out)?;
+        if let Some(usedns) = &options.usedns {
+            self.log(&[said(usedns)], out)?;
+        }
         if let Some(maxlines) = options.maxlines {
             self.use_maxlines(maxlines, out)?;
         }
@@ -127,12 +141,12 @@ impl<'o> Tester<'o> {
             }
             Given::Regex => {
                 self.tell(out, &format!("Use   failregex line : {}", shortened(&options.regex)))?;
-                self.add_failregex(&options.regex)?;
+                self.add_failregex(&options.regex, out)?;
             }
         }
         if let Some(regex) = &options.ignoreregex {
             self.tell(out, &format!("Use ignoreregex line : {}", shortened(regex)))?;
-            self.add_ignoreregex(regex)?;
+            self.add_ignoreregex(regex, out)?;
         }
         Ok(())
     }
@@ -151,6 +165,7 @@ impl<'o> Tester<'o> {
             self.filter.set_counts_only(false);
             (self.sums.ignored.room, self.sums.missed.room) = (usize::MAX, usize::MAX);
         }
+        self.log(&[LogLine::new(Level::INFO, "filter", format!("  maxLines: {maxlines}"))], out)?;
         self.tell(out, &format!("Use         maxlines : {maxlines}"))
     }
 
@@ -184,6 +199,13 @@ impl<'o> Tester<'o> {
                 return Err(failed());
             }
         };
+        for message in &filter.messages {
+            self.say(Level(message.level.0), message.logger, &message.text, out)?;
+        }
+        if given.verbose > 1 || self.level.is_some_and(|least| least <= Level::DEBUG) {
+            let real = filter.real.iter().map(|(name, value)| (name.as_str().into(), value.clone()));
+            self.tell(out, &format!("Real  filter options : {}", Value::Dict(real.collect()).repr()))?;
+        }
         if given.usedns.is_none()
             && let Some(usedns) = filter.option("usedns")
         {
@@ -195,13 +217,14 @@ impl<'o> Tester<'o> {
             self.use_maxlines(maxlines, out)?;
         }
         if let Some(prefregex) = filter.option("prefregex") {
-            self.filter.set_prefregex(prefregex).map_err(|error| refused(&error))?;
+            let set = self.filter.set_prefregex(prefregex);
+            self.accepted(set, out)?;
         }
         for regex in filter.lines("failregex") {
-            self.add_failregex(regex)?;
+            self.add_failregex(regex, out)?;
         }
         for regex in filter.lines("ignoreregex") {
-            self.add_ignoreregex(regex)?;
+            self.add_ignoreregex(regex, out)?;
         }
         if given.datepattern.is_none()
             && let Some(pattern) = filter.option("datepattern")
@@ -223,16 +246,24 @@ impl<'o> Tester<'o> {
         Ok(log)
     }
 
-    fn add_failregex(&mut self, regex: &str) -> Result<(), Stop> {
-        self.filter.add_failregex(regex).map_err(|error| refused(&error))?;
+    fn add_failregex(&mut self, regex: &str, out: &mut impl Write) -> Result<(), Stop> {
+        let added = self.filter.add_failregex(regex);
+        self.accepted(added, out)?;
         self.sums.failregex.push(Sum::of(regex));
         Ok(())
     }
 
-    fn add_ignoreregex(&mut self, regex: &str) -> Result<(), Stop> {
-        self.filter.add_ignoreregex(regex).map_err(|error| refused(&error))?;
+    fn add_ignoreregex(&mut self, regex: &str, out: &mut impl Write) -> Result<(), Stop> {
+        let added = self.filter.add_ignoreregex(regex);
+        self.accepted(added, out)?;
         self.sums.ignoreregex.push(Sum::of(regex));
         Ok(())
+    }
+
+    fn accepted(&self, regex: Result<(), RegexError>, out: &mut impl Write) -> Result<(), Stop> {
+        let Err(error) = regex else { return Ok(()) };
+        self.say(Level::ERROR, "filter", &error.to_string(), out)?;
+        Err(Stop::Error(error.to_string()))
     }
 
     /// Takes all lines of the log.
@@ -249,7 +280,12 @@ impl<'o> Tester<'o> {
                     progress.line(|| lines.read());
                     let line = lines.next();
                     match line.map_err(|error| Stop::Error(format!("{}: {error}", self.options.log)))? {
-                        Some(line) => self.line(line, out)?,
+                        Some(FileLine { text, undecoded }) => {
+                            if let Some(bytes) = undecoded {
+                                self.tell_encoding(bytes, out)?;
+                            }
+                            self.line(text, out)?;
+                        }
                         None => break,
                     }
                 }
@@ -269,6 +305,23 @@ impl<'o> Tester<'o> {
         Ok(())
     }
 
+    /// The first line of the file that is no text in its encoding is told.
+    fn tell_encoding(&mut self, line: &[u8], out: &mut impl Write) -> Result<(), Stop> {
+        if !self.told_encoding && self.level.is_some_and(|least| least <= Level::WARNING) {
+            self.told_encoding = true;
+            let encoding = self.options.encoding.as_deref().unwrap_or(lines::ENCODING);
+            let (path, line) =
+                (portcullis_value::repr_str(&self.options.log), Value::Bytes(line.to_vec()).repr());
+            let text = format!("Error decoding line from {path} with '{encoding}'.");
+            self.say(Level::WARNING, "filter", &text, out)?;
+            let text = format!(
+                "Consider setting logencoding to appropriate encoding for this jail. Continuing to process line ignoring invalid characters: {line}"
+            );
+            self.say(Level::WARNING, "filter", &text, out)?;
+        }
+        Ok(())
+    }
+
     /// Whether lines only count, each for itself, so that a page of them can be taken at once.
     fn counts_pages(&self) -> bool {
         let options = self.options;
@@ -284,18 +337,26 @@ impl<'o> Tester<'o> {
             self.now = now();
         }
         let at = Moment { now: self.now, in_operation: false };
+        let before = self.window();
         let verdict = self.filter.judge(line, at, &mut self.world);
-        self.take(line, &verdict, out)
+        self.take(line, &verdict, &before, out)
     }
 
     fn entry(&mut self, line: &Line, out: &mut impl Write) -> Result<(), Stop> {
         let at = Moment { now: now(), in_operation: false };
         let dated = DatedLine { date: &line.date, line: &line.text, time: line.time };
+        let before = self.window();
         let verdict = self.filter.judge_dated(dated, at, &mut self.world);
-        self.take(&format!("{}{}", line.date, line.text), &verdict, out)
+        self.take(&format!("{}{}", line.date, line.text), &verdict, &before, out)
     }
 
-    fn take(&mut self, line: &str, verdict: &Verdict, out: &mut impl Write) -> Result<(), Stop> {
+    fn take(
+        &mut self,
+        line: &str,
+        verdict: &Verdict,
+        before: &[MatchedLine],
+        out: &mut impl Write,
+    ) -> Result<(), Stop> {
         self.sums.lines += 1;
         self.log(&verdict.notes, out)?;
         if self.options.out.is_some() {
@@ -304,52 +365,68 @@ impl<'o> Tester<'o> {
         self.count(verdict);
         let mut hits = verdict.hits.iter().filter(|hit| self.counts(hit)).peekable();
         let matched = hits.peek().is_some();
-        let failed = matched && !hits.any(harmless) && verdict.status != Status::Ignored;
-        if self.filter.maxlines() > 1 && failed {
-            self.take_back(verdict, line);
-        }
-        let kept = match (verdict.status, failed) {
-            (_, true) => &mut self.sums.matched,
-            (Status::Ignored, _) => &mut self.sums.ignored,
-            _ if matched => &mut self.sums.ignored,
-            _ => &mut self.sums.missed,
+        let ignored = !verdict.ignored_by.is_empty();
+        let failed = matched && !hits.any(harmless) && !ignored;
+        self.take_back(before);
+        let kept = if failed {
+            &mut self.sums.matched
+        } else if ignored || matched {
+            &mut self.sums.ignored
+        } else {
+            &mut self.sums.missed
         };
         kept.add(line);
         Ok(())
     }
 
-    /// Lines that were missed one by one belong to a match of several.
-    fn take_back(&mut self, verdict: &Verdict, line: &str) {
-        for failure in &verdict.failures {
-            for part in &failure.matches {
-                let part = part.line();
-                if part != line && self.sums.missed.remove(&part) {
-                    self.sums.matched.add(&part);
-                }
+    /// The lines before this one that will not be forgotten for it.
+    fn window(&self) -> Vec<MatchedLine> {
+        if self.filter.maxlines() == 1 {
+            return Vec::new();
+        }
+        let lines: Vec<_> = self.filter.window().cloned().collect();
+        let forgotten = usize::from(lines.len() >= self.filter.maxlines());
+        lines.into_iter().skip(forgotten).collect()
+    }
+
+    /// Lines that were missed one by one, and have left the window with this one, belong to a match of several.
+    fn take_back(&mut self, before: &[MatchedLine]) {
+        for line in before {
+            if !self.filter.window().any(|left| left == line) {
+                let line = line.line();
+                self.sums.missed.remove(&line);
+                self.sums.matched.add(&line);
             }
         }
     }
 
     fn count(&mut self, verdict: &Verdict) {
         let verbose = self.options.verbose > 0;
-        if let Some(groups) = &verdict.prefregex {
+        let prefregex = verdict.prefregex.as_ref().map(|groups| {
             let groups = groups.iter().map(|(name, value)| (name.into(), value.clone()));
-            self.sums.prefregex.add(verbose.then(|| Value::Dict(groups.collect()).repr()));
-        }
-        let several = verdict.hits.iter().filter(|hit| self.counts(hit) && !harmless(hit)).count() > 1;
+            if verbose { Value::Dict(groups.collect()).repr() } else { String::new() }
+        });
+        self.sums.count_prefregex(prefregex, !verdict.ignored_by.is_empty());
+        // From the third on, Fail2ban calls it several.
+        let mut failures = 0;
         let only_failures = self.options.first_only;
         for hit in verdict.hits.iter().filter(|hit| counts(hit, only_failures)) {
             let Some(sum) = self.sums.failregex.get_mut(hit.index) else { continue };
             let when = || calendar(hit.time, &self.zone);
-            let more = if several { " (multiple regex matched)" } else { "" };
+            let mut add = |who: &dyn Fn() -> String| {
+                let more = if failures > 1 { " (multiple regex matched)" } else { "" };
+                sum.add(verbose.then(|| format!("{}  {}{more}", who(), when())));
+                failures += usize::from(!harmless(hit));
+            };
             if hit.identities.is_empty() {
-                sum.add(verbose.then(|| format!("{}  {}{more}", who(hit), when())));
+                add(&|| who(hit));
             }
             for (id, _) in &hit.identities {
-                sum.add(verbose.then(|| format!("{id}  {}{more}", when())));
+                add(&|| id.to_string());
             }
         }
-        if let Some(sum) = verdict.ignored_by.and_then(|index| self.sums.ignoreregex.get_mut(index)) {
+        for index in &verdict.ignored_by {
+            let Some(sum) = self.sums.ignoreregex.get_mut(*index) else { continue };
             sum.add(None);
         }
     }
@@ -365,30 +442,21 @@ impl<'o> Tester<'o> {
             for failure in failures.by_ref().take(hit.identities.len()) {
                 let (integer, missing) = (self.filter.time_is_integer(), self.filter.is_timeless());
                 let time = Time { at: failure.time, integer: integer && !missing, missing };
-                writeln!(out, "{}", Row { hit, failure, time }.text(wanted))?;
+                for text in (Row { hit, failure, time }).texts(wanted) {
+                    writeln!(out, "{text}")?;
+                }
             }
         }
         Ok(())
     }
 
     fn log(&self, notes: &[LogLine], out: &mut impl Write) -> Result<(), Stop> {
-        let Some(least) = self.level else { return Ok(()) };
-        for note in notes.iter().filter(|note| note.level >= least) {
-            let at = now();
-            let time = jiff::Timestamp::from_millisecond((at.0 * 1000.0) as i64).unwrap_or_default();
-            let time = time.to_zoned(self.zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string();
-            let name = match note.level {
-                Level::CRITICAL => "CRITICAL",
-                Level::ERROR => "ERROR",
-                Level::WARNING => "WARNING",
-                Level::NOTICE => "NOTICE",
-                Level::INFO => "INFO",
-                _ => "DEBUG",
-            };
-            let initial = name.chars().next().unwrap_or('I');
-            let logger = format!("fail2ban.{}", note.logger);
-            let (ms, pid) = ((at.0 * 1000.0) as i64 % 1000, std::process::id());
-            writeln!(out, "{time},{ms:03} {logger:<23} [{pid}]: {name:<6} {initial}: {}", note.text)?;
+        notes.iter().try_for_each(|note| self.say(note.level, note.logger, &note.text, out))
+    }
+
+    fn say(&self, level: Level, logger: &str, text: &str, out: &mut impl Write) -> Result<(), Stop> {
+        if self.level.is_some_and(|least| level >= least) {
+            out.write_all(self.form.line(&wall_clock(), level.0, logger, text).as_bytes())?;
         }
         Ok(())
     }
@@ -410,10 +478,6 @@ fn who(hit: &Hit) -> String {
     known.map_or_else(|| "None".to_owned(), |text| portcullis_jail::Id::new(text).text().to_owned())
 }
 
-fn refused(error: &RegexError) -> Stop {
-    Stop::Error(error.to_string())
-}
-
 /// A time as C's `ctime` writes it.
 fn calendar(at: Timestamp, zone: &TimeZone) -> String {
     let instant = jiff::Timestamp::from_second(at.0.floor() as i64).unwrap_or_default();
@@ -422,9 +486,10 @@ fn calendar(at: Timestamp, zone: &TimeZone) -> String {
 
 fn level(name: &str) -> Option<Level> {
     Some(match name.to_uppercase().as_str() {
-        "CRITICAL" => Level::CRITICAL,
+        "CRITICAL" | "FATAL" => Level::CRITICAL,
         "ERROR" => Level::ERROR,
-        "WARNING" => Level::WARNING,
+        // Python's loggers take none for that.
+        "WARNING" | "WARN" | "NOTSET" | "0" => Level::WARNING,
         "NOTICE" => Level::NOTICE,
         "INFO" => Level::INFO,
         "MSG" => Level::MSG,

@@ -1,7 +1,7 @@
 //! What the tester may ask from the world: names only.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, ToSocketAddrs};
+use std::net::IpAddr;
 
 use portcullis_jail::Outside;
 use portcullis_jail::action::Script;
@@ -10,7 +10,7 @@ use portcullis_jail::action::Script;
 const KEPT: usize = 1000;
 
 /// The resolver, and nothing else. A name is asked for once: a log has the same ones again and again, and a name server that does
-/// not know one may take its time to say so.
+/// not know one may take its time to say so; it is told once, too.
 #[derive(Default)]
 pub(crate) struct World {
     known: HashMap<String, Vec<IpAddr>>,
@@ -21,17 +21,12 @@ impl Outside for World {
         if let Some(addresses) = self.known.get(name) {
             return Ok(addresses.clone());
         }
-        let mut addresses: Vec<IpAddr> = Vec::new();
-        for address in (name, 0).to_socket_addrs().into_iter().flatten().map(|address| address.ip()) {
-            if !addresses.contains(&address) {
-                addresses.push(address);
-            }
-        }
+        let found = portcullis_daemon::addresses_of(name);
         if self.known.len() >= KEPT {
             self.known.clear();
         }
-        self.known.insert(name.to_owned(), addresses.clone());
-        Ok(addresses)
+        self.known.insert(name.to_owned(), found.clone().unwrap_or_default());
+        found
     }
 
     fn run(&mut self, _: &Script) -> Result<i32, String> {

@@ -198,7 +198,7 @@ impl Explainer {
             ("date", optional(explanation.date.as_ref().map(|date| shown_date(line, date, *now)))),
             ("text", explanation.text.as_str().into()),
             ("failregex", optional(hit.map(|hit| failregex(hit.index)))),
-            ("ignoreregex", optional(explanation.verdict.ignored_by.map(ignoreregex))),
+            ("ignoreregex", optional(explanation.verdict.ignored_by.first().copied().map(ignoreregex))),
             ("nearest", optional(nearest)),
             ("captured", hit.map_or(Value::Dict(Vec::new()), captured)),
             ("offenders", Value::List(offenders)),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::DateError;
 use super::civil::{DAY, Zones, date};
-use super::list::{Templates, templates};
+use super::list::{Own, Templates, templates};
 use super::parse::{Fields, epoch, tai64n};
 use super::template::{Read, Reading, Span, Template};
 use crate::{Level, LogLine, Timestamp};
@@ -16,7 +16,7 @@ const IDLE: f64 = 300.0;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Detector {
     datepattern: Option<String>,
-    own: Vec<(String, String)>,
+    own: Vec<Own>,
     /// In the order in which they are tried.
     slots: Vec<Slot>,
     last: Option<Last>,
@@ -197,19 +197,23 @@ impl Detector {
             Some(given) if given == "{NONE}" => (Some("{UNB}^"), "^"),
             _ if self.slots.len() > 2 => (None, "Default Detectors"),
             _ => match self.own.first() {
-                Some((pattern, name)) => (Some(pattern.as_str()).filter(|pattern| !pattern.is_empty()), name),
+                Some(own) => (Some(own.pattern.as_str()).filter(|pattern| !pattern.is_empty()), &own.name),
                 None => (None, "Default Detectors"),
             },
         }
     }
 
-    /// The lines for the log when the pattern is set: one for each template of the user's own.
+    /// The lines for the log when the pattern is set: two for each template of the user's own.
     pub fn log_lines(&self) -> Vec<LogLine> {
-        let line = |(pattern, name): &(String, String)| {
-            let pattern = portcullis_value::repr_str(pattern);
-            LogLine::new(Level::INFO, "datedetector", format!("  date pattern `{pattern}`: `{name}`"))
+        let lines = |own: &Own| {
+            let (pattern, name, regex) = (portcullis_value::repr_str(&own.pattern), &own.name, &own.regex);
+            let said = [
+                (Level::INFO, format!("  date pattern `{pattern}`: `{name}`")),
+                (Level::DEBUG, format!("  date pattern regex for {pattern}: {regex}")),
+            ];
+            said.map(|(level, text)| LogLine::new(level, "datedetector", text))
         };
-        self.own.iter().map(line).collect()
+        self.own.iter().flat_map(lines).collect()
     }
 
     /// The templates in their present order.

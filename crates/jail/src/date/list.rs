@@ -52,8 +52,16 @@ enum Entry<'a> {
 pub(crate) struct Templates {
     /// All of them, and what a hit of each counts.
     pub(crate) all: Vec<(Arc<Template>, f64)>,
-    /// Patterns and names of the user's own.
-    pub(crate) own: Vec<(String, String)>,
+    pub(crate) own: Vec<Own>,
+}
+
+/// A template of the user's own, as it is shown.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Own {
+    pub(crate) pattern: String,
+    pub(crate) name: String,
+    /// In Python's dialect.
+    pub(crate) regex: String,
 }
 
 /// Reads a `datepattern`. `year` is the present one.
@@ -102,7 +110,7 @@ pub(crate) fn templates(datepattern: Option<&str>, year: i16) -> Result<Template
 struct List {
     names: HashSet<String>,
     all: Vec<(Arc<Template>, f64)>,
-    own: Vec<(String, String)>,
+    own: Vec<Own>,
 }
 
 impl List {
@@ -119,7 +127,11 @@ impl List {
         if !self.names.insert(template.name.clone()) {
             return Err(DateError::Duplicate(template.name.clone()));
         }
-        self.own.push((template.pattern.clone(), template.name.clone()));
+        self.own.push(Own {
+            pattern: template.pattern.clone(),
+            name: template.name.clone(),
+            regex: template.python.clone(),
+        });
         self.all.push((template, 1.0));
         Ok(())
     }

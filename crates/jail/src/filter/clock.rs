@@ -7,6 +7,7 @@ use portcullis_value::{Value, repr_str};
 
 use crate::date::{DateError, Detector, Fields, Found, Offset, Zones, parse_logtimezone};
 use crate::event::{Level, LogLine};
+use crate::failure::MatchedLine;
 use crate::time::duration_text;
 use crate::{Page, Timestamp};
 
@@ -372,10 +373,11 @@ impl Clock {
         false
     }
 
-    /// What is said of a match without a date.
+    /// What is said of a match without a date. `several`: the lines that matched, where more than one is looked at.
     pub(super) fn complain_of_no_date(
         &mut self,
         dated: &Dated<'_>,
+        several: Option<&[MatchedLine]>,
         jail: &str,
         now: Timestamp,
         notes: &mut Vec<LogLine>,
@@ -383,9 +385,12 @@ impl Clock {
         if !self.first_today(Complaint::NoDate, now) {
             return;
         }
-        let text = repr_str(&self.dating.memory.last_text);
+        let text = repr_str(self.text(dated.date));
+        let joined =
+            |lines: &[MatchedLine]| lines.iter().map(MatchedLine::line).collect::<Vec<_>>().join("\n");
+        let line = several.map_or_else(|| self.whole(dated), joined);
         warn(notes, jail, &format!("Found a match but no valid date/time found for {text}."));
-        warn(notes, jail, &format!("Match without a timestamp: {}{}", dated.before, dated.after));
+        warn(notes, jail, &format!("Match without a timestamp: {line}"));
         warn(notes, jail, "Please try setting a custom date pattern (see man page jail.conf(5)).");
     }
 

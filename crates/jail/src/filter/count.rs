@@ -56,6 +56,7 @@ impl Stamps {
 pub struct Finds {
     lines: Vec<Find>,
     hits: Vec<Hit>,
+    ignored_by: Vec<usize>,
     /// What lines say about connections, in one piece.
     text: String,
 }
@@ -65,8 +66,8 @@ pub struct Finds {
 struct Find {
     line: u32,
     prefregex: bool,
-    ignored_by: Option<u32>,
-    /// Its hits end here.
+    /// What it was ignored by, and its hits, end here.
+    ignored_by: u32,
     hits: u32,
 }
 
@@ -127,8 +128,8 @@ impl Said {
 pub struct Counted<'h> {
     /// Whether the prefregex matched.
     pub prefregex: bool,
-    /// The index of the ignoreregex that matched.
-    pub ignored_by: Option<usize>,
+    /// The indices of the ignoreregexes that matched, one for each failregex that had.
+    pub ignored_by: &'h [usize],
     /// The failregexes that matched, in order.
     pub hits: &'h [CountedHit],
 }
@@ -189,8 +190,9 @@ impl Filter {
     }
 
     fn scan_line(&mut self, line: usize, text: &str, at: Moment, finds: &mut Finds) {
-        let mut find = Find { line: line as u32, prefregex: false, ignored_by: None, hits: 0 };
+        let mut find = Find { line: line as u32, prefregex: false, ignored_by: 0, hits: 0 };
         self.scan_text(text, at, &mut find, finds);
+        find.ignored_by = finds.ignored_by.len() as u32;
         find.hits = finds.hits.len() as u32;
         finds.lines.push(find);
     }
@@ -198,11 +200,10 @@ impl Filter {
     /// See `Filter::match_text`, which does the same with all that is to be told.
     fn scan_text(&mut self, text: &str, at: Moment, find: &mut Find, finds: &mut Finds) {
         let notes = &mut Vec::new();
-        if self.ignoreregex.len() + 2 < self.failregex.len() {
-            find.ignored_by = self.ignored(text, &at, true, notes).map(|index| index as u32);
-            if find.ignored_by.is_some() {
-                return;
-            }
+        if self.ignoreregex.len() + 2 < self.failregex.len()
+            && self.ignored(text, &at, true, &mut finds.ignored_by, notes)
+        {
+            return;
         }
         let may_fail = self.gate.as_ref().is_none_or(super::gate::Gate::may_fail);
         if !may_fail && let Some(matches) = self.gate.as_ref().and_then(|gate| gate.prefix_matches(text)) {
@@ -239,11 +240,12 @@ impl Filter {
                 continue;
             }
             self.captures.take(&rule.regex, &self.scratch);
-            if !self.ignoreregex.is_empty() {
-                find.ignored_by = self.ignored(content, &at, false, notes).map(|index| index as u32);
-                if find.ignored_by.is_some() {
+            if !self.ignoreregex.is_empty() && self.ignored(content, &at, false, &mut finds.ignored_by, notes)
+            {
+                if self.first_only {
                     return;
                 }
+                continue;
             }
             let hit = self.hit(index, text, content, &mut finds.text);
             finds.hits.push(hit);
@@ -308,14 +310,15 @@ impl Filter {
         tell: &mut dyn FnMut(usize, &Counted<'_>),
     ) {
         let (mut all, text) = (finds.hits.into_iter(), finds.text);
-        let mut taken = 0;
+        let (mut taken, mut ignored) = (0, 0);
         let mut hits = Vec::new();
         for find in finds.lines {
             hits.clear();
             let count = (find.hits - taken) as usize;
             taken = find.hits;
             hits.extend(all.by_ref().take(count).map(|hit| self.counted(hit, &text, at, outside)));
-            let ignored_by = find.ignored_by.map(|index| index as usize);
+            let ignored_by = &finds.ignored_by[ignored as usize..find.ignored_by as usize];
+            ignored = find.ignored_by;
             tell(find.line as usize, &Counted { prefregex: find.prefregex, ignored_by, hits: &hits });
         }
     }

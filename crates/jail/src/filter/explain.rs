@@ -53,7 +53,7 @@ impl Filter {
         (self.check_all, self.first_only) = (all, first);
         let cut = date.as_ref().map_or((line.len(), line.len()), |date| date.span);
         let text = format!("{}{}", &line[..cut.0], &line[cut.1..]);
-        let nearest = if verdict.hits.is_empty() && verdict.ignored_by.is_none() {
+        let nearest = if verdict.hits.is_empty() && verdict.ignored_by.is_empty() {
             // Where the date was cut out, what stands behind it is farther on in the line.
             let place = |at: usize| if at <= cut.0 { at } else { at + cut.1 - cut.0 };
             self.nearest(&format!("{text}\n")).map(|nearest| Nearest { at: place(nearest.at), ..nearest })

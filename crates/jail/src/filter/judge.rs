@@ -28,8 +28,6 @@ struct Found<'f> {
     /// All that the prefregex was tried on, and what the failregex matched in.
     whole: &'f str,
     text: &'f str,
-    /// Where the text begins in the window's.
-    base: usize,
 }
 
 /// What regexes are tried on.
@@ -37,8 +35,6 @@ struct Texts<'t> {
     whole: &'t str,
     /// What of it the prefregex left, with a line feed, or all.
     content: &'t str,
-    /// Where that begins.
-    base: usize,
 }
 
 /// Where the search goes on after a match.
@@ -178,10 +174,16 @@ impl Filter {
         let mut text = std::mem::take(&mut self.text);
         text.clear();
         self.window.text(&mut text);
-        if self.gate.as_mut().is_some_and(|gate| gate.read([text.as_bytes(), b"", b""])) {
+        let may_match = self.gate.as_mut().is_some_and(|gate| gate.read([text.as_bytes(), b"", b""]));
+        if may_match || self.cuts_window() {
             self.match_text(&text, &dated, at, outside, verdict);
         }
         self.text = text;
+    }
+
+    /// Whether the window is left with the content that a prefregex finds in it.
+    fn cuts_window(&self) -> bool {
+        self.maxlines > 1 && self.prefregex.as_ref().is_some_and(|prefregex| prefregex.content.is_some())
     }
 
     fn line(&self, dated: &Dated<'_>) -> MatchedLine {
@@ -202,15 +204,14 @@ impl Filter {
     ) {
         // Fail2ban looks for ignoreregexes first when they are few.
         if self.ignoreregex.len() + 2 < self.failregex.len()
-            && let Some(index) = self.ignored(text, at, true, &mut verdict.notes)
+            && self.ignored(text, at, true, &mut verdict.ignored_by, &mut verdict.notes)
         {
             verdict.status = Status::Ignored;
-            verdict.ignored_by = Some(index);
             return;
         }
         let may_fail = self.gate.as_ref().is_none_or(Gate::may_fail);
         // A tester wants to know of the prefregex whatever comes of it.
-        if !may_fail && !self.check_all {
+        if !may_fail && !self.check_all && !self.cuts_window() {
             return;
         }
         // Where only the number counts, the automaton mostly knows.
@@ -224,7 +225,6 @@ impl Filter {
         }
         let mut content = std::mem::take(&mut self.content);
         content.clear();
-        let mut base = 0;
         if let Some(prefregex) = self.prefregex.clone() {
             let Some(span) = self.prefix(&prefregex, text, at, verdict) else {
                 self.content = content;
@@ -232,13 +232,15 @@ impl Filter {
             };
             if let Some((start, end)) = span {
                 content.push_str(&text[start..end]);
+                if self.maxlines > 1 {
+                    self.window.keep_only(&content);
+                }
                 content.push('\n');
-                base = start;
             }
         }
         if may_fail {
             let content = if content.is_empty() { text } else { &content };
-            self.try_all(&Texts { whole: text, content, base }, dated, at, outside, verdict);
+            self.try_all(&Texts { whole: text, content }, dated, at, outside, verdict);
         }
         self.content = content;
     }
@@ -253,7 +255,7 @@ impl Filter {
         verdict: &mut Verdict,
     ) {
         let mut shorter: String;
-        let Texts { whole, content: mut text, mut base } = *texts;
+        let Texts { whole, content: mut text } = *texts;
         let mut next = 0;
         while let Some(index) = self.gate.as_ref().and_then(|gate| gate.next_failregex(next)) {
             next = index + 1;
@@ -264,7 +266,7 @@ impl Filter {
             }
             let mut captures = std::mem::take(&mut self.captures);
             captures.take(&rule.regex, &self.scratch);
-            let found = Found { index, rule: &rule, captures: &captures, whole, text, base };
+            let found = Found { index, rule: &rule, captures: &captures, whole, text };
             let then = self.matched(&found, dated, at, outside, verdict);
             self.captures = captures;
             match then {
@@ -273,7 +275,7 @@ impl Filter {
                     // The lines that matched have left, and those around them have become neighbours.
                     shorter = String::new();
                     self.window.text(&mut shorter);
-                    (text, base) = (&shorter, 0);
+                    text = &shorter;
                     if let Some(gate) = &mut self.gate {
                         gate.read([text.as_bytes(), b"", b""]);
                     }
@@ -314,14 +316,21 @@ impl Filter {
         }
     }
 
-    /// The ignoreregex that matches. `read`: the text is the one that the automaton has read.
+    /// Whether a regex is tried though another has matched.
+    pub(super) fn tries_all(&self) -> bool {
+        self.check_all && !self.first_only
+    }
+
+    /// Whether an ignoreregex matches. `by`: the one that does, or all. `read`: the text is the one that the automaton has read.
     pub(super) fn ignored(
         &mut self,
         text: &str,
         at: &Moment,
         read: bool,
+        by: &mut Vec<usize>,
         notes: &mut Vec<LogLine>,
-    ) -> Option<usize> {
+    ) -> bool {
+        let known = by.len();
         let candidate = |filter: &Self, from: usize| match &filter.gate {
             Some(gate) if read => gate.next_ignoreregex(from),
             _ => (from < filter.ignoreregex.len()).then_some(from),
@@ -332,10 +341,13 @@ impl Filter {
             let rule = Arc::clone(&self.ignoreregex[index]);
             let searched = rule.regex.search(text, &mut self.scratch);
             if self.settled(searched, "ignoreregex", index, text, at, notes) {
-                return Some(index);
+                by.push(index);
+                if !self.tries_all() {
+                    break;
+                }
             }
         }
-        None
+        by.len() > known
     }
 
     /// The search's result; a search without one is counted and told.
@@ -376,9 +388,9 @@ impl Filter {
         outside: &mut dyn Outside,
         verdict: &mut Verdict,
     ) -> Next {
-        let Found { rule, captures, text, base, .. } = *found;
+        let Found { rule, captures, text, .. } = *found;
         let lines =
-            if self.maxlines > 1 { self.window.take(&rule.regex, captures, base) } else { Vec::new() };
+            if self.maxlines > 1 { self.window.take(&rule.regex, captures, text) } else { Vec::new() };
         let joined: String;
         let to_ignore = if self.maxlines > 1 {
             joined = lines.iter().map(|line| format!("{}{}\n", line.before, line.after)).collect();
@@ -386,10 +398,9 @@ impl Filter {
         } else {
             text
         };
-        if let Some(ignored) = self.ignored(to_ignore, at, false, &mut verdict.notes) {
+        if self.ignored(to_ignore, at, false, &mut verdict.ignored_by, &mut verdict.notes) {
             verdict.status = Status::Ignored;
-            verdict.ignored_by = Some(ignored);
-            return Next::Stop;
+            return if self.tries_all() { Next::Continue } else { Next::Stop };
         }
         let time = match dated.time {
             Some(time) => Some(time),
@@ -397,7 +408,8 @@ impl Filter {
             None => None,
         };
         if dated.undated {
-            self.clock.complain_of_no_date(dated, &self.jail, at.now, &mut verdict.notes);
+            let several = (self.maxlines > 1).then_some(&lines[..]);
+            self.clock.complain_of_no_date(dated, several, &self.jail, at.now, &mut verdict.notes);
         }
         verdict.status = Status::Matched;
         let Some(time) = time else { return Next::Stop };

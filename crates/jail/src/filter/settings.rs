@@ -16,6 +16,7 @@ use super::window::Window;
 use crate::Timestamp;
 use crate::date::{DateError, Detector};
 use crate::event::{Level, LogLine};
+use crate::failure::MatchedLine;
 
 /// Longer lines are cut, in bytes. Fail2ban has no bound; no program that we know logs an attack in more.
 pub const LONGEST_LINE: usize = 64 * 1024;
@@ -245,6 +246,12 @@ impl Filter {
     /// How many lines are looked at together; at least one.
     pub fn set_maxlines(&mut self, maxlines: usize) {
         self.maxlines = maxlines.max(1);
+    }
+
+    /// The lines that are looked at together with the next, the oldest first; what a prefregex found in them is one. None with
+    /// [`Filter::maxlines`] of 1.
+    pub fn window(&self) -> impl Iterator<Item = &MatchedLine> {
+        self.window.lines()
     }
 
     /// How many lines are looked at together.

@@ -52,8 +52,9 @@ pub struct Verdict {
     /// The groups of the prefregex, if it matched; only with [`Filter::set_check_all`]. With
     /// [`Filter::set_counts_only`] there are none.
     pub prefregex: Option<Data>,
-    /// The index of the ignoreregex that matched.
-    pub ignored_by: Option<usize>,
+    /// The indices of the ignoreregexes that matched, in order; more than one, and one for each failregex that had matched, only
+    /// with [`Filter::set_check_all`].
+    pub ignored_by: Vec<usize>,
 }
 
 /// One failregex that matched.
