@@ -80,7 +80,7 @@ impl Lines {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Told {
     prefregex: bool,
-    ignored_by: Option<usize>,
+    ignored_by: Vec<usize>,
     hits: Vec<CountedHit>,
 }
 
@@ -91,7 +91,11 @@ fn told(verdict: &Verdict) -> Told {
         harmless: hit.harmless,
         nofail: hit.nofail,
     });
-    Told { prefregex: verdict.prefregex.is_some(), ignored_by: verdict.ignored_by, hits: hits.collect() }
+    Told {
+        prefregex: verdict.prefregex.is_some(),
+        ignored_by: verdict.ignored_by.clone(),
+        hits: hits.collect(),
+    }
 }
 
 /// The pages' lines one after the other; every page is scanned by another copy.
@@ -106,7 +110,7 @@ fn by_pages(filter: &mut Filter, copies: usize, pages: &[String]) -> Vec<Told> {
         let base = out.len();
         out.extend(page.lines().map(|_| Told::default()));
         filter.settle(finds, AT, &mut Names, &mut |line, counted| {
-            let (prefregex, ignored_by) = (counted.prefregex, counted.ignored_by);
+            let (prefregex, ignored_by) = (counted.prefregex, counted.ignored_by.to_vec());
             out[base + line] = Told { prefregex, ignored_by, hits: counted.hits.to_vec() };
         });
     }

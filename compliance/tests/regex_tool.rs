@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use portcullis_compliance::{Comparison, Output, Peer, Random, both, genuine_root};
+use portcullis_compliance::{Comparison, Output, Peer, Random, both, genuine_root, number};
 
 /// Small logs of our own, for the options.
 const LOG: &str = "\
@@ -29,10 +29,24 @@ fn comparable(output: &Output) -> String {
     // The line of 30 February happens now.
     let invalid = regex::Regex::new(r"(192\.0\.2\.3  )\w+ \w+ \d+ [\d:]+ \d+").unwrap();
     let text = invalid.replace_all(&text, "${1}NOW").into_owned();
+    let now = regex::Regex::new(r"\w{3} \w{3} [ \d]\d [\d:]{8} 2\d[2-9]\d").unwrap();
+    let text = if output.stdout.contains(OLD) { now.replace_all(&text, "NOW").into_owned() } else { text };
+    let text = log_lines(&text);
     // Help texts and tracebacks are each program's own.
     let complaint = output.stderr.lines().rfind(|line| !line.is_empty()).unwrap_or_default();
     let text = if text.contains("[OPTIONS] <LOG> <REGEX>") { "HELP".to_owned() } else { text };
     format!("{text}\nstderr: {complaint}\nexit status: {}\n", output.status)
+}
+
+/// The beginning of each log line, without the time, the process and the thread.
+fn log_lines(text: &str) -> String {
+    let time = r"\d{4}-\d\d-\d\d [\d:]{8},\d{3}";
+    let own = regex::Regex::new(&format!(r"(?m)^{time} (fail2ban\.\S+ *)\[\d+\]")).unwrap();
+    let thread = regex::Regex::new(&format!(r"(?m)^ {time} [0-9A-F]{{12}} ")).unwrap();
+    let since = regex::Regex::new(r"(?m)^ \+ +\d+ [0-9A-F]{12} ").unwrap();
+    let text = own.replace_all(text, "TIME ${1}[PID]").into_owned();
+    let text = thread.replace_all(&text, " TIME THREAD ").into_owned();
+    since.replace_all(&text, " + TIME THREAD ").into_owned()
 }
 
 fn compare(name: &str, runs: &[(String, Vec<String>)], prepare: impl Fn(&mut Peer) + Sync) {
@@ -157,6 +171,22 @@ fn options_outputs_and_errors_agree() {
         "-o",
         "-L|x|y|z",
         "-l|foo|x|from <HOST>",
+        "-l|INFO|@DIR@/log|sshd",
+        "-l|DEBUG|@DIR@/log|sshd[mode=aggressive, logtype=short]",
+        "-l|DEBUG|-d|%b %d|-L|2|--usedns|no|@DIR@/log|from <HOST>|bob",
+        "-l|debug|-d|EPOCH|@DIR@/log|from <HOST>",
+        "-l|debug|@DIR@/log|dovecot",
+        "-l|debug|@DIR@/log|(<HOST>",
+        "-l|WARN|-o|row|@DIR@/log|sshd",
+        "-l|0|-e|ascii|@DIR@/log|sshd",
+        "-l|FATAL|@DIR@/log|from <HOST>",
+        "-l|25|from name.invalid\nfrom name.invalid|from <HOST>",
+        "-l|error|@DIR@/log|from <HOST>",
+        "-vv|@DIR@/log|sshd[mode=ddos, foo=bar, maxlines=3]",
+        "-vv|@DIR@/log|slapd",
+        "-vv|-l|info|@DIR@/log|dropbear",
+        "-vvv|-l|info|@DIR@/log|dropbear",
+        "-vvvv|-l|info|@DIR@/log|dropbear",
         "-V",
         "--version",
         "--print-no-missed|--print-all-missed|x|from <HOST>",
@@ -222,6 +252,111 @@ fn whatever_a_filter_s_file_is_called_it_is_found_or_not_alike() {
                 let text = format!("[Definition]\nfailregex = (?:{end}|from) <HOST>\n");
                 peer.write(&format!("{}{end}", path(n)), &text);
             }
+        }
+    });
+}
+
+/// So many random filters are tried; `RANDOM_FILTERS` tells another number.
+const FILTERS: u64 = 80;
+/// The year of the dates in their logs: what has another was undated.
+const OLD: &str = "2005";
+
+const PREFREGEX: &[&str] = &[
+    "^<F-CONTENT>.+</F-CONTENT>$",
+    "P: <F-CONTENT>.+</F-CONTENT>",
+    "^(?:a )?<F-CONTENT>.+</F-CONTENT>$",
+    r"^\s*(?:\S+\s+)?<F-CONTENT>.+</F-CONTENT>$",
+    "(?s)<F-CONTENT>one.*</F-CONTENT>",
+    r"^<F-MLFID>\w+ </F-MLFID><F-CONTENT>.+</F-CONTENT>$",
+    "P:",
+    r"^(?:b\s+)?<F-CONTENT>.*</F-CONTENT>$",
+    "<F-CONTENT>a.*?</F-CONTENT>$",
+];
+const FAILREGEX: &[&str] = &[
+    "from <HOST>",
+    "^from <HOST>$",
+    "^a$<SKIPLINES>^b from <HOST>",
+    r"one.*\n.*from <HOST>",
+    "^two<SKIPLINES>.*<HOST>",
+    "x from <HOST>$",
+    "^P: x from <HOST>",
+    r"a\n<HOST>",
+    "<F-ID>Foo</F-ID>",
+    "^<F-NOFAIL>b</F-NOFAIL> from <HOST>",
+    "<HOST>$",
+    r"^.*<HOST>.*\n.*x",
+];
+const IGNOREREGEX: &[&str] = &["x", "^one", "Foo$", "from 5", "^P:", r"a\nb"];
+const DATES: &[&str] =
+    &["2005-08-14 10:11:12 ", "2005-08-14 10:11:13 ", "Aug 14 10:11:14 2005 ", "2005-02-30 10:11:12 ", ""];
+const WORDS: &[&str] = &[
+    "a",
+    "b",
+    "one",
+    "two",
+    "P:",
+    "from 192.0.2.1",
+    "from 5.6.7.8",
+    "x",
+    "[1]",
+    "Foo",
+    "192.0.2.1",
+    "from y",
+];
+const SHOWN: &[&str] = &[
+    "-v|--print-all-matched|--print-all-missed|--print-all-ignored",
+    "--print-all-matched|--print-all-missed|--print-all-ignored",
+    "-o|row",
+    "-o|<matches>|-l|error",
+    "-o|<fid> <msg>",
+    "-l|INFO|--print-all-matched",
+    "--no-check-all|--print-all-matched|-v",
+];
+
+/// A filter's file.
+fn filter(random: &mut Random) -> String {
+    let mut list = |option: &str, from: &[&str], most: usize| {
+        let lines: Vec<&str> = (0..random.below(most + 1)).map(|_| random.pick(from)).collect();
+        if lines.is_empty() { String::new() } else { format!("{option} = {}\n", lines.join("\n  ")) }
+    };
+    let text = [
+        "[Definition]\n".to_owned(),
+        list("prefregex", PREFREGEX, 1),
+        list("failregex", FAILREGEX, 4),
+        list("ignoreregex", IGNOREREGEX, 2),
+    ];
+    text.concat() + random.pick(&["", "maxlines = 1\n", "maxlines = 2\n", "maxlines = 3\n", "maxlines = 5\n"])
+}
+
+#[test]
+fn random_filters_are_told_alike() {
+    let seed = Random::seed("random filters");
+    let mut random = Random::new(seed);
+    let count = number("RANDOM_FILTERS").unwrap_or(FILTERS);
+    let cases: Vec<(String, String)> = (0..count)
+        .map(|_| {
+            let words = |random: &mut Random| -> Vec<&str> {
+                (0..random.below(4)).map(|_| random.pick(WORDS)).collect()
+            };
+            let line = |random: &mut Random| format!("{}{}\n", random.pick(DATES), words(random).join(" "));
+            (filter(&mut random), (0..12).map(|_| line(&mut random)).collect())
+        })
+        .collect();
+    let runs: Vec<(String, Vec<String>)> = cases
+        .iter()
+        .enumerate()
+        .map(|(n, (filter, log))| {
+            let (usedns, shown) = (random.pick(&["no", "raw"]), random.pick(SHOWN));
+            let words = ["-c", "@DIR@/conf", "--usedns", usedns].into_iter().chain(shown.split('|'));
+            let words = words.map(str::to_owned).chain([format!("@DIR@/{n}.log"), format!("r{n}")]);
+            (format!("{shown} {usedns}\n{filter}\n{log}"), words.collect())
+        })
+        .collect();
+    compare(&format!("random filters, SEED={seed}"), &runs, |peer| {
+        for (n, (filter, log)) in cases.iter().enumerate() {
+            peer.write(&format!("conf/filter.d/r{n}.conf"), filter);
+            // Each log has the year, so that it is known which dates were found.
+            peer.write(&format!("{n}.log"), &format!("{log}{OLD}-08-14 10:11:12 x\n"));
         }
     });
 }

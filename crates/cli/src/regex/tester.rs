@@ -119,14 +119,14 @@ impl<'o> Tester<'o> {
             LogLine::new(Level::DEBUG, "filter", text)
         };
         self.log(&[said("warn"), LogLine::new(Level::DEBUG, "filter", "Created Filter(None)")], out)?;
-        if let Some(usedns) = &options.usedns {
-            self.log(&[said(usedns)], out)?;
-        }
         if let Some(maxlines) = options.maxlines {
             self.use_maxlines(maxlines, out)?;
         }
         if let Some(pattern) = &options.datepattern {
             self.use_datepattern(pattern, out)?;
+        }
+        if let Some(usedns) = &options.usedns {
+            self.log(&[said(usedns)], out)?;
         }
         match given(options)? {
             Given::Filter { name, directory, options } => {
