@@ -8,11 +8,12 @@ use std::path::Path;
 use jiff::tz::TimeZone;
 use portcullis_daemon::journal::{Entry, Line, NAME, Place, Reader, Selection, Start, Until};
 use portcullis_jail::encoding::Encoding;
-use portcullis_jail::{Page, Timestamp};
-use portcullis_value::Exception;
+use portcullis_jail::{Level, LogLine, Page, Timestamp};
 use portcullis_value::options::options as parsed;
+use portcullis_value::{Exception, repr_str};
 
 use super::options::Options;
+use super::tester::JAILLESS;
 use super::{Stop, report};
 
 /// The encoding of files, unless `-e` says otherwise.
@@ -50,14 +51,17 @@ pub(super) struct FileLine<'l> {
 pub(super) struct Entries {
     reader: Reader,
     waiting: std::vec::IntoIter<Entry>,
-    /// As it was given.
-    name: String,
     encoding: Encoding,
     zone: TimeZone,
 }
 
-/// Opens what the command line names, and says so. `journalmatch` is the filter's.
-pub(super) fn open(options: &Options, journalmatch: &[&str], out: &mut impl Write) -> Result<Log, Stop> {
+/// Opens what the command line names, and says so. `journalmatch` is the filter's; `log` writes lines of the log.
+pub(super) fn open<W: Write>(
+    options: &Options,
+    journalmatch: &[&str],
+    log: impl Fn(&[LogLine], &mut W) -> Result<(), Stop>,
+    out: &mut W,
+) -> Result<Log, Stop> {
     let silent = options.out.is_some();
     let path = Path::new(&options.log);
     let encoding = options.encoding.as_deref().unwrap_or(ENCODING);
@@ -77,7 +81,7 @@ pub(super) fn open(options: &Options, journalmatch: &[&str], out: &mut impl Writ
         return Ok(Log::File(Box::new(lines)));
     }
     if is_journal(options) {
-        return journal(options, journalmatch, encoding, known, out);
+        return journal(options, journalmatch, encoding, known, log, out);
     }
     let lines: Vec<String> = options.log.split('\n').map(str::to_owned).collect();
     if !silent {
@@ -103,12 +107,13 @@ pub(super) fn is_journal(options: &Options) -> bool {
     options.log.starts_with(NAME) && !Path::new(&options.log).is_file()
 }
 
-fn journal(
+fn journal<W: Write>(
     options: &Options,
     journalmatch: &[&str],
     name: &str,
     encoding: impl FnOnce() -> Result<Encoding, Stop>,
-    out: &mut impl Write,
+    log: impl Fn(&[LogLine], &mut W) -> Result<(), Stop>,
+    out: &mut W,
 ) -> Result<Log, Stop> {
     let raised = |exception: Exception| {
         let class = exception.class.rsplit('.').next().unwrap_or_default();
@@ -130,27 +135,27 @@ fn journal(
             shown.push(words.join(" "));
         }
     }
+    let mut said = vec![
+        LogLine::new(Level::DEBUG, "filter", "Setting usedns = warn for FilterSystemd(None)"),
+        LogLine::new(Level::DEBUG, "filter", "Created FilterSystemd(None)"),
+        LogLine::new(Level::DEBUG, "filtersystemd", "Created FilterSystemd"),
+        LogLine::new(Level::INFO, "filter", format!("  encoding: {name}")),
+    ];
+    if !shown.is_empty() {
+        let text = format!("[{JAILLESS}] Added journal match for: {}", repr_str(&shown.join(" + ")));
+        said.push(LogLine::new(Level::INFO, "filtersystemd", text));
+    }
+    log(&said, out)?;
     if options.out.is_none() && !shown.is_empty() {
         writeln!(out, "Use    journal match : {}", shown.join(" + "))?;
     }
     let reader = Reader::open(&place, &selection, &Start::Beginning, Until::Now);
     let reader = reader.map_err(|error| Stop::Error(error.to_string()))?;
     let waiting = Vec::new().into_iter();
-    Ok(Log::Journal(Box::new(Entries {
-        reader,
-        waiting,
-        name: name.to_owned(),
-        encoding,
-        zone: TimeZone::system(),
-    })))
+    Ok(Log::Journal(Box::new(Entries { reader, waiting, encoding, zone: TimeZone::system() })))
 }
 
 impl Entries {
-    /// The name of the encoding, as it was given.
-    pub(super) fn name(&self) -> &str {
-        &self.name
-    }
-
     /// The next entry as a line.
     pub(super) fn next(&mut self) -> Result<Option<Line>, Stop> {
         let mut more = true;

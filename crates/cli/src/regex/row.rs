@@ -90,8 +90,8 @@ impl Row<'_> {
                 .and_then(|tag| Some((tag, self.tag(tag, line)?)))
             {
                 Some((tag, value)) => {
-                    // As Fail2ban's actions get it, for a shell can't be told of a NUL.
-                    out.push_str(&value.replace('\0', "\\x00"));
+                    // As Fail2ban's actions get it, for a shell can't be told of a NUL. The line is put in elsewhere.
+                    out.push_str(&if tag == "msg" { value } else { value.replace('\0', "\\x00") });
                     rest = &rest[tag.len() + 2..];
                 }
                 None => {

@@ -28,7 +28,7 @@ pub(super) const CONFIGURATION: &str = "/etc/fail2ban";
 /// So many lines of a kind are too many to be shown.
 const TOO_MANY: usize = 20;
 /// What stands for a jail's name in log lines.
-const JAILLESS: &str = "~jailless~";
+pub(super) const JAILLESS: &str = "~jailless~";
 /// After so many lines one looks at the clock.
 const LINES_A_LOOK: u64 = 64;
 
@@ -238,12 +238,7 @@ impl<'o> Tester<'o> {
     /// Opens the log, and says which it is.
     pub(super) fn open(&self, out: &mut impl Write) -> Result<Log, Stop> {
         let journalmatch: Vec<&str> = self.journalmatch.iter().map(String::as_str).collect();
-        let log = lines::open(self.options, &journalmatch, out)?;
-        if let Log::Journal(entries) = &log {
-            let text = format!("  encoding: {}", entries.name());
-            self.log(&[LogLine::new(Level::INFO, "filter", text)], out)?;
-        }
-        Ok(log)
+        lines::open(self.options, &journalmatch, |notes, out| self.log(notes, out), out)
     }
 
     fn add_failregex(&mut self, regex: &str, out: &mut impl Write) -> Result<(), Stop> {
@@ -484,6 +479,7 @@ fn calendar(at: Timestamp, zone: &TimeZone) -> String {
     instant.to_zoned(zone.clone()).strftime("%a %b %d %H:%M:%S %Y").to_string()
 }
 
+/// Differs: there is nothing below DEBUG.
 fn level(name: &str) -> Option<Level> {
     Some(match name.to_uppercase().as_str() {
         "CRITICAL" | "FATAL" => Level::CRITICAL,
