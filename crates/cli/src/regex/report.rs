@@ -153,7 +153,7 @@ impl Tester<'_> {
             return Ok(());
         }
         writeln!(out, "|- {title}:")?;
-        for line in kept.lines() {
+        for line in &kept.lines {
             if !self.options.debuggex {
                 writeln!(out, "|  {}", line.trim_end())?;
                 continue;

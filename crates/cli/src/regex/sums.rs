@@ -1,9 +1,5 @@
 //! What is counted while lines go by: hits of each regex, and lines of each kind.
 
-use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasher as _, RandomState};
-use std::sync::LazyLock;
-
 use portcullis_jail::filter::{Counted, CountedHit, Filter, Finds, Moment};
 use portcullis_jail::{Outside, Page};
 
@@ -30,11 +26,8 @@ pub(super) struct Sums {
 pub(super) struct Kept {
     /// Below zero where more was taken back than there was, as in Fail2ban.
     pub(super) count: i64,
-    /// One that was taken back is empty.
-    lines: Vec<String>,
+    pub(super) lines: Vec<String>,
     pub(super) room: usize,
-    /// Where lines are, by their hashes, if any are taken back.
-    places: Option<HashMap<u64, VecDeque<usize>>>,
 }
 
 impl Kept {
@@ -42,41 +35,20 @@ impl Kept {
         Kept { room, ..Kept::default() }
     }
 
-    /// From now on, all are kept, and can be taken back.
-    pub(super) fn keep_all(&mut self) {
-        self.room = usize::MAX;
-        self.places = Some(HashMap::new());
-    }
-
     pub(super) fn add(&mut self, line: &str) {
         self.count += 1;
         if self.lines.len() < self.room {
-            if let Some(places) = &mut self.places {
-                places.entry(hash(line)).or_default().push_back(self.lines.len());
-            }
             self.lines.push(line.to_owned());
         }
     }
 
-    pub(super) fn lines(&self) -> impl Iterator<Item = &str> {
-        self.lines.iter().map(String::as_str).filter(|line| !line.is_empty())
-    }
-
-    /// Takes a line back, the first of those that are the same. It counts less also where it is not there.
+    /// Takes a line back. It counts less also where it is not there.
     pub(super) fn remove(&mut self, line: &str) {
+        if let Some(at) = self.lines.iter().position(|known| known == line) {
+            self.lines.remove(at);
+        }
         self.count -= 1;
-        let Some(places) = self.places.as_mut().and_then(|places| places.get_mut(&hash(line))) else {
-            return;
-        };
-        let Some(at) = places.iter().position(|place| self.lines[*place] == line) else { return };
-        self.lines[places[at]].clear();
-        places.remove(at);
     }
-}
-
-fn hash(line: &str) -> u64 {
-    static STATE: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-    STATE.hash_one(line)
 }
 
 /// Lines that Fail2ban's tester does not look at.

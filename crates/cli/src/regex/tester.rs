@@ -79,7 +79,8 @@ impl<'o> Tester<'o> {
         if let Some(zone) = &options.timezone {
             filter.set_logtimezone(Some(zone)).map_err(|error| Stop::Error(error.to_string()))?;
         }
-        let room = |all: bool| if all { usize::MAX } else { options.maxlines.unwrap_or(TOO_MANY) };
+        let several = options.maxlines.is_some_and(|lines| lines > 1);
+        let room = |all: bool| if all || several { usize::MAX } else { options.maxlines.unwrap_or(TOO_MANY) };
         Ok(Tester {
             options,
             filter,
@@ -162,7 +163,7 @@ impl<'o> Tester<'o> {
         if maxlines > 1 {
             // A match of several lines takes back those that were missed.
             self.filter.set_counts_only(false);
-            self.sums.missed.keep_all();
+            (self.sums.ignored.room, self.sums.missed.room) = (usize::MAX, usize::MAX);
         }
         self.log(&[LogLine::new(Level::INFO, "filter", format!("  maxLines: {maxlines}"))], out)?;
         self.tell(out, &format!("Use         maxlines : {maxlines}"))
